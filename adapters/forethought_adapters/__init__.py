@@ -1,0 +1,1 @@
+"""Adapters: one vendor, one file; each SDK is imported on first use."""

@@ -1,0 +1,1 @@
+"""Clients that can be wrapped: one SDK, one file."""

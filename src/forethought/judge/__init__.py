@@ -1,0 +1,1 @@
+"""Which candidate, and is it decided yet."""

@@ -1,0 +1,224 @@
+"""The ports: a strategy over a backend is a backend, and everything that takes part has one of these shapes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from .context import Usage
+from .wire import Completion, Delta, Event, Request, TokenLogprob
+
+Stream: TypeAlias = AbstractAsyncContextManager[AsyncIterator[Event]]
+
+
+class Continuation(IntEnum):
+    """How far a backend lets us speak for the assistant; a higher level includes the lower ones."""
+
+    TURNS = 0
+    """Only a new user turn."""
+    ANSWER = 1
+    """Prefill of the answer."""
+    REASONING = 2
+    """Continue inside the thinking."""
+    RAW = 3
+    """Our own template, token by token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the bottom of a stack can do.
+
+    `local` backends cost no money. `chars_per_token` is the documented estimate for prompts that nobody
+    has counted yet. `fork` says that branches of one prompt share its evaluation.
+    """
+
+    name: str = "backend"
+    continuation: Continuation = Continuation.TURNS
+    logprobs: bool = False
+    top_logprobs: int = 0
+    fork: bool = False
+    grammar: bool = False
+    local: bool = False
+    chars_per_token: float = 4.0
+
+
+class Backend(Protocol):
+    """Anything that can be asked: a server, a local model, a fake, or a strategy over any of these."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def stream(self, request: Request, /) -> Stream:
+        """Entering starts the work, leaving ends it, whatever the reason.
+
+        The iterator yields any number of Delta and Note and then exactly one Done. Leaving early closes
+        every stream below; at the bottom the upstream request is really aborted. Raises UpstreamError
+        where the upstream fails, and a stream that ends without Done is such a failure.
+        """
+        ...
+
+
+class Layer(Protocol):
+    """A strategy: answers a request with as many calls of the inner backend as it likes."""
+
+    def stream(self, inner: Backend, request: Request, /) -> Stream: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that answering one request can take: upstream calls, and completion tokens (None: no bound)."""
+
+    requests: int = 1
+    output_tokens: int | None = None
+
+    def times(self, factor: int) -> Bound:
+        tokens = None if self.output_tokens is None else self.output_tokens * factor
+        return Bound(self.requests * factor, tokens)
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A layer whose worst case can be computed without running it."""
+
+    def worst_case(self, inner: Bound, /) -> Bound: ...
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """A layer that needs something of the backend below; asked once, when the stack is built."""
+
+    def missing(self, capabilities: Capabilities, /) -> str | None:
+        """The capability that is missing, in words, or None when the layer or its fallback can run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Let the stream go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the thinking here: `say` is added to it, it is closed, and the answer is written."""
+
+    reason: str
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Add `text` to what the model has thought, and let it go on from there."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask what the model would say after `suffix`, without adding it to the thought."""
+
+    suffix: str
+    max_tokens: int
+
+
+Decision: TypeAlias = Continue | Stop | Inject | Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe brought back."""
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The stream ended by itself; `thinking` says that it did so before an answer was begun."""
+
+    finish_reason: str
+    thinking: bool
+
+
+Observed: TypeAlias = Delta | Probed | Ended
+Steering: TypeAlias = Generator[Decision, Observed, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a steer is told before the first token: the request, and what may still be spent on thinking.
+
+    `reasoning_tokens` and `output_tokens` are None where nothing limits them; the latter leaves out
+    `answer_tokens`, which are held back for the answer.
+    """
+
+    request: Request
+    capabilities: Capabilities
+    reasoning_tokens: int | None = None
+    output_tokens: int | None = None
+    answer_tokens: int = 0
+
+
+class Steer(Protocol):
+    """Watches one stream while it is written and decides; does no I/O.
+
+    The generator is primed with `next`, and then sent each observation; it answers with a decision. After
+    Inject it is sent the next Delta, after Probe a Probed. It may return when it has nothing more to say.
+    """
+
+    def steer(self, situation: Situation, /) -> Steering: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One finished answer of a search: its place in the fan-out, what it says and what it cost."""
+
+    index: int
+    answer: str
+    completion: Completion
+    usage: Usage = field(default_factory=Usage)
+
+
+class Judge(Protocol):
+    """Is told of each candidate as it lands; the search asks after every one whether it is decided."""
+
+    def add(self, candidate: Candidate, /) -> None: ...
+
+    @property
+    def leader(self) -> Candidate | None: ...
+
+    @property
+    def decided(self) -> bool: ...
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What the caller should know of the choice, as JSON values."""
+        ...
+
+
+class Store(Protocol):
+    """What outlives a request: JSON values under string keys, each with a version that counts up."""
+
+    async def get(self, key: str, /) -> tuple[Any, int] | None: ...
+
+    async def put(self, key: str, value: Any, /, *, version: int | None = None) -> int:
+        """Store and return the new version; with `version`, only where that is still the current one."""
+        ...
+
+    async def add(self, key: str, amount: int, /) -> int:
+        """Add to an integer atomically, across processes, and return the sum."""
+        ...
+
+    def scan(self, prefix: str, /) -> AsyncIterator[tuple[str, Any, int]]: ...
+
+
+class Moment(Protocol):
+    """Something that happened in a run; `forethought.trace` has the kinds."""
+
+
+class Sink(Protocol):
+    """A callable that is told what happens in a run, as it happens."""
+
+    def __call__(self, moment: Moment, /) -> None: ...

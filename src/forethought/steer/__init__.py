@@ -1,0 +1,1 @@
+"""Strategies that watch one stream while it is written."""
