@@ -1,0 +1,84 @@
+"""Parts a text, as it arrives in pieces, into thinking and answer by a pair of tags."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Tags(NamedTuple):
+    """How a model opens and closes its thinking."""
+
+    open: str = "<think>"
+    close: str = "</think>"
+
+
+class Phase(Enum):
+    """Where a stream stands: before its first word, inside the thinking, or in the answer."""
+
+    BEFORE = "before"
+    THINKING = "thinking"
+    ANSWERING = "answering"
+
+
+class Split(NamedTuple):
+    """What has become readable; the reasoning comes before the answer."""
+
+    reasoning: str = ""
+    answer: str = ""
+
+
+class Splitter:
+    """Parts one stream; however the text is cut into pieces, the sum of what comes out is the same.
+
+    The opening tag counts only before the first word, the closing tag only inside the thinking: tags that an
+    answer quotes are text. `held` is what may still turn out to be a tag.
+    """
+
+    __slots__ = ("_tags", "held", "phase")
+
+    def __init__(self, tags: Tags = Tags(), phase: Phase = Phase.BEFORE) -> None:
+        self._tags = tags
+        self.phase = phase
+        self.held = ""
+
+    def feed(self, text: str) -> Split:
+        """Take the next piece; returns what can be shown by now."""
+        self.held += text
+        if self.phase is Phase.BEFORE:
+            self._begin()
+        reasoning = self._think() if self.phase is Phase.THINKING else ""
+        return Split(reasoning, self._release() if self.phase is Phase.ANSWERING else "")
+
+    def flush(self) -> Split:
+        """The text has ended: whatever was held back is no tag."""
+        rest = self._release()
+        return Split(reasoning=rest) if self.phase is Phase.THINKING else Split(answer=rest)
+
+    def _begin(self) -> None:
+        start = self.held.lstrip()
+        if start.startswith(self._tags.open):
+            self.phase = Phase.THINKING
+            self.held = start.removeprefix(self._tags.open)
+        elif not self._tags.open.startswith(start):
+            self.phase = Phase.ANSWERING
+
+    def _think(self) -> str:
+        thought, closed, rest = self.held.partition(self._tags.close)
+        if closed:
+            self.phase = Phase.ANSWERING
+            self.held = rest
+            return thought
+        shown = len(self.held) - overlap(self.held, self._tags.close)
+        thought, self.held = self.held[:shown], self.held[shown:]
+        return thought
+
+    def _release(self) -> str:
+        rest, self.held = self.held, ""
+        return rest
+
+
+def overlap(text: str, mark: str) -> int:
+    """How many characters at the end of `text` may be the beginning of `mark`; never the whole of it."""
+    longest = min(len(text), len(mark) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(mark[:size])), 0)

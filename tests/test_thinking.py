@@ -1,0 +1,49 @@
+"""Thinking and answer, parted by tags while they are written."""
+
+from __future__ import annotations
+
+from forethought.thinking import Phase, Split, Splitter, overlap
+from hypothesis import given
+from hypothesis import strategies as st
+
+TEXT = st.text(alphabet="<think/> ab\n", max_size=40)
+
+
+def split(pieces: list[str], phase: Phase = Phase.BEFORE) -> Split:
+    splitter = Splitter(phase=phase)
+    parts = [*map(splitter.feed, pieces), splitter.flush()]
+    return Split("".join(part.reasoning for part in parts), "".join(part.answer for part in parts))
+
+
+@given(TEXT, st.lists(st.integers(0, 40), max_size=6))
+def test_any_cut_gives_the_same(text: str, cuts: list[int]) -> None:
+    """However the text is cut into pieces, the parts are those of the whole."""
+    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    assert split(pieces) == split([text])
+
+
+@given(st.text(alphabet="ab <\n"), st.text(alphabet="ab </think>\n"))
+def test_tags_part_thinking_from_answer(thought: str, answer: str) -> None:
+    """What stands between the tags is the thinking, everything after them the answer."""
+    assert split([f"\n<think>{thought}</think>{answer}"]) == (thought, answer)
+
+
+@given(st.text(alphabet="ab <\n"), st.text(alphabet="ab <\n"))
+def test_an_open_thought_needs_no_opening_tag(thought: str, answer: str) -> None:
+    """A stream that begins inside the thinking leaves it at the closing tag."""
+    assert split([f"{thought}</think>{answer}"], Phase.THINKING) == (thought, answer)
+
+
+def test_quoted_tags_are_text() -> None:
+    """A tag that follows the first word of an answer is part of the answer."""
+    assert split(["use <think>x</think> tags"]) == ("", "use <think>x</think> tags")
+
+
+@given(TEXT)
+def test_only_what_may_be_a_tag_is_held(text: str) -> None:
+    """Never more than the beginning of the closing tag is held back while thinking."""
+    splitter = Splitter(phase=Phase.THINKING)
+    splitter.feed(text)
+    assert splitter.phase is Phase.ANSWERING or "</think>".startswith(splitter.held)
+    assert overlap(text, "</think>") < len("</think>")
