@@ -63,8 +63,17 @@ class Scope(Protocol):
         ...
 
     @property
+    def spent(self) -> Usage:
+        """What settled calls have used in this scope and below it."""
+        ...
+
+    @property
     def answer_tokens(self) -> int:
         """Tokens held back from thinking so that an answer can still be written."""
+        ...
+
+    def child(self, budget: Any, name: str) -> Scope:
+        """Open a scope inside this one; what is spent there is spent here too."""
         ...
 
     def deadline(self, *, answering: bool) -> float | None:
@@ -113,6 +122,9 @@ class Node(Protocol):
     """A place in the tree of a run; `forethought.trace` has the real one."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def usage(self) -> Usage:
         """Settled usage of this node and everything below it, cancelled calls included."""
         ...
@@ -128,6 +140,10 @@ class Node(Protocol):
 
     def decide(self, what: str, **facts: Any) -> None:
         """Record a decision taken here; facts are JSON values."""
+        ...
+
+    def annotate(self, **attributes: Any) -> None:
+        """Add attributes that were not known when the node was opened."""
         ...
 
     def spend(self, usage: Usage, cost: Decimal | None) -> None:

@@ -193,6 +193,11 @@ class Judge(Protocol):
     def decided(self) -> bool: ...
 
     @property
+    def needed(self) -> int:
+        """The fewest further candidates that could decide it; 0 once it is decided."""
+        ...
+
+    @property
     def report(self) -> Mapping[str, Any]:
         """What the caller should know of the choice, as JSON values."""
         ...

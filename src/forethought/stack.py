@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
+from .context import Node
 from .errors import MissingCapability
-from .ports import Backend, Capabilities, Demanding, Layer
-from .wire import Delta, Done, Event, Note, Request
+from .ports import Backend, Capabilities, Demanding, Layer, Stream
+from .wire import JSON, Done, Event, Note, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,34 +23,46 @@ class Layered:
     def capabilities(self) -> Capabilities:
         return self.inner.capabilities
 
-    @asynccontextmanager
-    async def stream(self, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
+    def stream(self, request: Request, /) -> Stream:
         parent = request.context.node
         if parent is None:
-            async with self.layer.stream(self.inner, request) as events:
-                yield events
-            return
+            return self.layer.stream(self.inner, request)
         node = parent.child(kind_of(self.layer))
-        reason: list[str] = []
+        return totalled(node, self.layer.stream(self.inner, request.with_context(node=node)))
 
-        async def totalled(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            async for event in events:
-                if isinstance(event, Done):
-                    reason.append(event.stop_reason or event.finish_reason)
-                    yield replace(event, usage=node.usage, cost=node.cost)
-                else:
-                    if isinstance(event, Note):
-                        node.decide(event.kind, text=event.text, **(event.data or {}))
-                    yield event
 
-        try:
-            async with self.layer.stream(self.inner, request.with_context(node=node)) as events:
-                yield totalled(events)
-        except BaseException as error:
-            node.end(error=error)
-            raise
-        finally:
-            node.end(reason[0] if reason else "closed")
+@asynccontextmanager
+async def totalled(node: Node, stream: Stream, report: JSON | None = None) -> AsyncIterator[AsyncIterator[Event]]:
+    """The same events, inside `node`: it ends with them, and Done carries all that was spent in it.
+
+    A note is recorded at the first node it passes, that of the layer it comes from. `report` is what the
+    caller is told besides what Done reports.
+    """
+    ended: list[str] = []
+    try:
+        async with stream as events, aclosing(_total(node, events, report, ended)) as total:
+            yield total
+    except BaseException as error:
+        node.end(error=error)
+        raise
+    finally:
+        node.end(ended[0] if ended else "closed")
+
+
+async def _total(
+    node: Node, events: AsyncIterator[Event], report: JSON | None, ended: list[str]
+) -> AsyncGenerator[Event, None]:
+    async for event in events:
+        if isinstance(event, Done):
+            reason = event.stop_reason or event.finish_reason
+            ended.append(reason)
+            told = event.report if report is None else {**report, "stop_reason": reason, **event.report}
+            yield replace(event, usage=node.usage, cost=node.cost, report=told)
+        elif isinstance(event, Note) and not event.by:
+            node.decide(event.kind, text=event.text, **(event.data or {}))
+            yield replace(event, by=node.name)
+        else:
+            yield event
 
 
 def stack(backend: Backend, layers: Iterable[Layer]) -> Backend:

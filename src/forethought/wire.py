@@ -136,14 +136,21 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     extra: JSON | None = None
 
+    def tokens(self, chars_per_token: float) -> int:
+        """How many tokens this is: exact where their logprobs came along, else estimated, at least 1."""
+        if self.logprobs:
+            return len(self.logprobs)
+        return max(1, round((len(self.text) + len(self.reasoning)) / chars_per_token))
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a layer is doing, for progress and trace; never part of the answer."""
+    """What a layer is doing, for progress and trace; never part of the answer. `by` is the layer's kind."""
 
     kind: str
     text: str = ""
     data: JSON | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,91 @@
+"""The engine: a policy over a backend, inside a budget and a run record. It is itself a backend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import fold, policy
+from .budget import Budget, current_scope
+from .ledger import BudgetScope
+from .meter import Metered
+from .otel import OtelSink
+from .policy import Policy
+from .ports import Backend, Bound, Capabilities, Layer, Sink
+from .pricing import Prices
+from .stack import stack, totalled
+from .steer.limit import Limit
+from .trace import Run
+from .wire import Completion, Event, Request
+
+DIRECTLY = Policy("none", "Ask the model once, with nothing added.")
+
+
+class Engine:
+    """Answers requests as `policy` says, over `backend`.
+
+    `policy` is a Policy, the name of an installed one or the path of a TOML file; without one the model is
+    asked once. `budget` tightens the policy's own for each request. `sinks` are told what happens in each
+    run; OpenTelemetry by default. Raises InvalidPolicy, and MissingCapability where a layer cannot run on
+    this backend, when it is made and not when it is asked.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        policy: Policy | str | Path | None = None,
+        *,
+        budget: Budget | None = None,
+        sinks: Sequence[Sink] | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        self.backend = backend
+        self.policy = _loaded(policy)
+        self.budget = self.policy.budget if budget is None else self.policy.budget.tighter(budget)
+        self._sinks: tuple[Sink, ...] = (OtelSink(),) if sinks is None else tuple(sinks)
+        self._bottom = Metered(backend, Prices() if prices is None else prices)
+        self._stack = stack(self._bottom, self.policy.layers)
+        self._landing = stack(self._bottom, _with_landing(self.policy.layers))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.backend.capabilities
+
+    @asynccontextmanager
+    async def stream(self, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
+        """Answer one request; Done carries usage and cost of the whole run and `report["run"]`, its id.
+
+        Raises BudgetExceeded only where there is nothing at all to show, UpstreamError where every try failed.
+        """
+        name = self.policy.name
+        outer = request.context.scope or current_scope()
+        scope = BudgetScope(self.budget, name) if outer is None else outer.child(self.budget, name)
+        run = Run.start(name, policy=name, sinks=self._sinks)
+        layered = self._landing if scope.limited or scope.deadline(answering=False) else self._stack
+        entered = layered.stream(request.with_context(scope=scope, node=run.root))
+        async with totalled(run.root, entered, {"run": run.id, "policy": name}) as events:
+            yield events
+
+    async def complete(self, request: Request, /) -> Completion:
+        """Answer one request and wait for the whole answer."""
+        return await fold.complete(self, request)
+
+    async def ask(self, question: str, /, *, system: str | None = None, **params: Any) -> Completion:
+        """Answer a question in words; `params` are fields of the chat-completions body."""
+        return await self.complete(Request.of(question, system=system, **params))
+
+    def worst_case(self) -> Bound:
+        """The most that one answer can take, under the policy and the budget."""
+        return replace(self.policy, budget=self.budget).worst_case()
+
+
+def _loaded(chosen: Policy | str | Path | None) -> Policy:
+    return DIRECTLY if chosen is None else policy.load(chosen)
+
+
+def _with_landing(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Under a budget a thought that runs out of it must still end in an answer."""
+    return layers if any(isinstance(layer, Limit) for layer in layers) else (*layers, Limit())

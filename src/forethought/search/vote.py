@@ -1,0 +1,129 @@
+"""Self-consistency with early stopping: ask several times, group equal answers, stop when the vote is decided.
+
+Self-consistency is arXiv 2203.11171; the stopping rule is that of Adaptive-Consistency, arXiv 2305.11860.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..answers import extract
+from ..context import Usage
+from ..errors import BudgetExceeded, ForethoughtError, InvalidPolicy
+from ..judge.majority import Majority
+from ..ports import Backend, Bound, Candidate, Judge
+from ..wire import Completion, Delta, Done, Event, Note, Request
+from .fanout import Branches, Failed, Landed, fan_out
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Up to `samples` answers side by side; the one that `judge` prefers is returned.
+
+    Only as many calls are in flight as could decide the vote (all at once when `eager`), and those still in
+    flight when it is decided are cancelled. `temperature` is set where the caller gives none. Branches that
+    fail do not vote; the vote fails only when all of them do. A vote of one is the stream itself.
+    """
+
+    kind: ClassVar[str] = "vote"
+
+    samples: int = 8
+    temperature: float | None = None
+    eager: bool = False
+    judge: Majority = field(default_factory=Majority)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.samples <= 256:
+            raise InvalidPolicy("vote.samples", self.samples, "1 to 256 samples are expected")
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise InvalidPolicy("vote.temperature", self.temperature, "0 to 2 is expected")
+
+    def worst_case(self, inner: Bound, /) -> Bound:
+        return inner.times(self.samples)
+
+    @asynccontextmanager
+    async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
+        if self.temperature is not None and request.params.get("temperature") is None:
+            request = request.with_params(temperature=self.temperature)
+        if self.samples == 1:
+            async with inner.stream(request) as events:
+                yield events
+            return
+        poll = _Poll(self, request, self.judge.open(self.samples))
+        async with fan_out(inner) as branches, aclosing(poll.events(branches)) as events:
+            yield events
+
+
+@dataclass(slots=True)
+class _Poll:
+    """One vote while it is taken."""
+
+    vote: Vote
+    request: Request
+    judge: Judge
+    started: int = 0
+    candidates: list[Candidate] = field(default_factory=list[Candidate])
+    errors: list[ForethoughtError] = field(default_factory=list[ForethoughtError])
+
+    async def events(self, branches: Branches) -> AsyncGenerator[Event, None]:
+        self._start(branches)
+        async for happening in branches:
+            if isinstance(happening, Landed):
+                yield self._count(happening.index, happening.completion)
+            elif isinstance(happening, Failed):
+                self.errors.append(happening.error)
+                yield Note("failed", str(happening.error), {"branch": happening.index})
+            else:
+                continue
+            if self.judge.decided:
+                break
+            self._start(branches)
+        for event in self._result(cancelled=branches.cancel()):
+            yield event
+
+    def _start(self, branches: Branches) -> None:
+        """Keep as many in flight as could decide the vote, and no more."""
+        width = self.vote.samples if self.vote.eager else self.judge.needed
+        spent = any(isinstance(error, BudgetExceeded) for error in self.errors)
+        while not spent and self.started < self.vote.samples and len(branches.running) < width:
+            branches.start(self.request, of=max(1, width))
+            self.started += 1
+
+    def _count(self, index: int, completion: Completion) -> Note:
+        answer = extract(completion)
+        candidate = Candidate(index, answer, completion, completion.usage)
+        self.candidates.append(candidate)
+        self.judge.add(candidate)
+        return Note("candidate", answer, {"branch": index, "tokens": completion.usage.completion_tokens})
+
+    def _result(self, *, cancelled: int) -> list[Event]:
+        if not self.candidates:
+            raise self.errors[0]
+        leader = self.judge.leader or self.candidates[0]
+        answer = leader.completion
+        pieces = Delta(answer.text, answer.reasoning, _indexed(answer), answer.logprobs, answer.extra or None)
+        reason = "decided" if self.judge.decided else "budget" if self.errors else "samples"
+        usage = sum((candidate.usage for candidate in self.candidates), Usage())
+        report = {**answer.done.report, **self.judge.report, **self._saved(cancelled)}
+        return [
+            Note("decided", leader.answer, report),
+            pieces,
+            Done(answer.finish_reason, usage, None, reason, answer.done.meta, report),
+        ]
+
+    def _saved(self, cancelled: int) -> dict[str, Any]:
+        """What stopping early spared: samples never asked for or cancelled, at the mean length of the others."""
+        spared = self.vote.samples - self.started + cancelled
+        written = sum(candidate.usage.completion_tokens for candidate in self.candidates)
+        return {
+            "samples": len(self.candidates),
+            "samples_saved": spared,
+            "tokens_saved": round(spared * written / len(self.candidates)),
+        }
+
+
+def _indexed(answer: Completion) -> tuple[dict[str, Any], ...]:
+    return tuple({"index": index, **call} for index, call in enumerate(answer.tool_calls))

@@ -1,0 +1,202 @@
+"""One driver turns any steer, a generator of decisions that does no I/O, into a layer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from ..context import Usage
+from ..errors import BudgetExceeded, UpstreamProtocol
+from ..fold import Partial, complete
+from ..ports import (
+    Backend,
+    Bound,
+    Continuation,
+    Continue,
+    Decision,
+    Ended,
+    Inject,
+    Observed,
+    Probe,
+    Probed,
+    Situation,
+    Steering,
+    Stop,
+)
+from ..wire import Delta, Done, Event, Note, Prefix, Request
+
+ANSWER_TOKENS = 256
+"""Held back for the answer where no budget says otherwise; a quarter of `max_tokens` where that is less."""
+
+
+class Steered:
+    """A layer made of a steer: subclasses give `steer`.
+
+    Where the backend cannot continue inside the thinking (below `Continuation.REASONING`), Stop falls back
+    to a new turn that shows the model its own thought and asks for the answer, Inject does nothing and a
+    Probe brings back an empty text.
+    """
+
+    __slots__ = ()
+
+    def steer(self, situation: Situation, /) -> Steering:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
+        situation = situation_of(inner, request)
+        async with AsyncExitStack() as opened:
+            drive = _Drive(inner, request, situation, self.steer(situation), opened)
+            async with aclosing(drive.events()) as events:
+                yield events
+
+    def worst_case(self, inner: Bound, /) -> Bound:
+        """One call to think, and one more to write the answer that a stop left unwritten."""
+        return replace(inner, requests=inner.requests * 2)
+
+
+def situation_of(inner: Backend, request: Request, /) -> Situation:
+    """What a steer may count on: the tightest of `max_tokens` and every budget above, less the answer."""
+    scope = request.context.scope
+    asked = request.max_tokens
+    kept = scope.answer_tokens if scope is not None and scope.limited else ANSWER_TOKENS
+    kept = kept if asked is None else min(kept, max(1, asked // 4))
+    limits = [
+        None if asked is None else asked - kept,
+        None if scope is None else scope.headroom(),
+    ]
+    return Situation(
+        request,
+        inner.capabilities,
+        reasoning_tokens=None if scope is None else scope.reasoning_headroom(),
+        output_tokens=min((limit for limit in limits if limit is not None), default=None),
+        answer_tokens=kept,
+    )
+
+
+@dataclass(slots=True)
+class _Drive:
+    """One steered answer: carries each decision out on one inner stream after another."""
+
+    inner: Backend
+    request: Request
+    situation: Situation
+    steering: Steering | None
+    opened: AsyncExitStack
+    said: Partial = field(default_factory=Partial)
+    thinking: bool = True
+    thought: int = 0
+    usage: Usage = Usage()
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        request = self._resume()
+        decision = self._ask(None)
+        if isinstance(decision, Stop) and not self._continues:
+            decision = Continue()  # nothing has been thought yet that a new turn could show
+        while True:
+            if isinstance(decision, Stop):
+                async for event in self._finish(decision):
+                    yield event
+                return
+            if isinstance(decision, Inject):
+                yield self._hear(Delta(reasoning=decision.text))
+                request = replace(self.request, prefix=Prefix(self.said.reasoning))
+            async for event in self._open(request):
+                if isinstance(event, Note):
+                    yield event
+                    continue
+                if isinstance(event, Delta):
+                    yield self._hear(event)
+                decision = await self._decide(event)
+                if not isinstance(decision, Continue):
+                    break
+                if isinstance(event, Done):
+                    yield self._done(event)
+                    return
+            else:
+                raise UpstreamProtocol("the stream ended without saying why it ended")
+
+    def _resume(self) -> Request:
+        prefix = self.request.prefix
+        if prefix is not None:
+            self.thinking = prefix.thinking
+            self.said.add(Delta(reasoning=prefix.reasoning))
+        return self.request
+
+    def _hear(self, delta: Delta) -> Delta:
+        if delta.text or delta.tool_calls:
+            self.thinking = False
+        elif self.thinking:
+            self.said.add(delta)
+            self.thought += delta.tokens(self.inner.capabilities.chars_per_token)
+        return delta
+
+    async def _decide(self, event: Delta | Done) -> Decision:
+        if self.steering is None:
+            return Continue()
+        seen = Ended(event.finish_reason, self.thinking) if isinstance(event, Done) else event
+        decision = self._ask(seen)
+        while isinstance(decision, Probe):
+            decision = self._ask(await self._probe(decision))
+        if isinstance(decision, Inject) and not (self._continues and self.thinking):
+            return Continue()
+        return decision
+
+    def _ask(self, observed: Observed | None) -> Decision:
+        if self.steering is None:
+            return Continue()
+        try:
+            return next(self.steering) if observed is None else self.steering.send(observed)
+        except StopIteration:
+            self.steering = None
+            return Continue()
+
+    async def _open(self, request: Request) -> AsyncGenerator[Event, None]:
+        """One inner stream; a budget that runs out in mid-thought ends it as `length`, not as an error."""
+        await self.opened.aclose()
+        try:
+            async for event in await self.opened.enter_async_context(self.inner.stream(request)):
+                yield event
+        except BudgetExceeded as exceeded:
+            if not (self.thinking and self.said.reasoning) or request.context.answering:
+                raise
+            yield Done("length", stop_reason=exceeded.limit)
+
+    async def _probe(self, probe: Probe) -> Probed:
+        if not (self._continues and self.thinking):
+            return Probed("")
+        prefix = Prefix(self.said.reasoning + probe.suffix)
+        request = replace(self.request, prefix=prefix).with_max_tokens(probe.max_tokens)
+        answer = await complete(self.inner, request)
+        self.usage += answer.usage
+        return Probed(answer.reasoning + answer.text, answer.logprobs)
+
+    async def _finish(self, stop: Stop) -> AsyncGenerator[Event, None]:
+        yield Note("stopped", stop.reason, {"thought_tokens": self.thought})
+        if not self.thinking:
+            yield self._done(Done("length", stop_reason=stop.reason))
+            return
+        if stop.say:
+            yield self._hear(Delta(reasoning=stop.say))
+        async for event in self._open(self._answer_request()):
+            yield self._done(replace(event, stop_reason=stop.reason)) if isinstance(event, Done) else event
+
+    def _answer_request(self) -> Request:
+        left = None if self.request.max_tokens is None else self.request.max_tokens - self.thought
+        request = self.request.with_context(answering=True)
+        request = request.with_max_tokens(None if left is None else max(self.situation.answer_tokens, left))
+        if self._continues:
+            return replace(request, prefix=Prefix(self.said.reasoning, closed=True))
+        thought = {"role": "assistant", "content": self.said.reasoning}
+        return replace(request, messages=(*request.messages, thought, {"role": "user", "content": ANSWER_NOW}))
+
+    def _done(self, done: Done) -> Done:
+        return replace(done, usage=self.usage + done.usage)
+
+    @property
+    def _continues(self) -> bool:
+        return self.inner.capabilities.continuation >= Continuation.REASONING
+
+
+ANSWER_NOW = "Stop thinking now. Give only your final answer, from what you have worked out so far."
