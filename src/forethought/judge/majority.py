@@ -1,0 +1,123 @@
+"""Majority: the answer that most samples give, and the rule that says when more samples cannot be worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import comb
+from typing import Any, ClassVar
+
+from ..answers import Clusters
+from ..errors import InvalidPolicy
+from ..ports import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Majority:
+    """Self-consistency with an early stop.
+
+    Decided once the Beta criterion of Adaptive-Consistency (Aggarwal et al., arXiv 2305.11860) is at least
+    `confidence`, and at least `min_votes` samples have voted; or once no sample still to come can change the
+    winner. With a `confidence` of 1 only the latter decides, and the result is that of all samples.
+    Raises InvalidPolicy for a confidence outside 0.5 to 1 or fewer than one vote.
+    """
+
+    kind: ClassVar[str] = "majority"
+
+    confidence: float = 0.95
+    min_votes: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.confidence <= 1:
+            raise InvalidPolicy("confidence", self.confidence, "a number above 0.5 and up to 1 is expected")
+        if self.min_votes < 1:
+            raise InvalidPolicy("min_votes", self.min_votes, "an integer of at least 1 is expected")
+
+    def open(self, samples: int) -> Ballot:
+        """A judge for a fan-out of `samples` candidates."""
+        return Ballot(self, samples)
+
+
+class Ballot:
+    """Counts candidates by equivalence of their answers; the larger cluster leads, of equals the one seen first.
+
+    A candidate without an answer (cut off in mid-thought) has landed, but does not vote. While nobody has
+    voted the first to land leads, so that a caller gets what was written.
+    """
+
+    def __init__(self, rule: Majority, samples: int) -> None:
+        self._rule = rule
+        self._samples = samples
+        self._clusters = Clusters()
+        self._champions: list[Candidate] = []
+        self._landed: list[Candidate] = []
+
+    def add(self, candidate: Candidate, /) -> None:
+        self._landed.append(candidate)
+        if self._clusters.add(candidate.answer) == len(self._champions):
+            self._champions.append(candidate)
+
+    @property
+    def leader(self) -> Candidate | None:
+        """The first candidate of the winning cluster."""
+        if self._champions:
+            return self._champions[self._winner]
+        return self._landed[0] if self._landed else None
+
+    @property
+    def decided(self) -> bool:
+        return bool(self.decided_by)
+
+    @property
+    def decided_by(self) -> str:
+        """`all` when every sample has landed, `certain` when none can change the winner, `confidence`, or "" yet."""
+        if len(self._landed) >= self._samples:
+            return "all"
+        if self._is_certain():
+            return "certain"
+        return "confidence" if self._is_confident() else ""
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        counts, answers = self._clusters.counts, self._clusters.answers
+        ranked = sorted(range(len(answers)), key=lambda index: -counts[index])
+        return {
+            "candidates": len(self._landed),
+            "votes": {answers[index]: counts[index] for index in ranked},
+            "agreement": max(counts) / sum(counts) if counts else 0.0,
+            "answers": [candidate.answer for candidate in self._landed],
+            "decided_by": self.decided_by,
+        }
+
+    @property
+    def _winner(self) -> int:
+        counts = self._clusters.counts
+        return counts.index(max(counts))
+
+    def _is_certain(self) -> bool:
+        if not self._champions:
+            return False
+        counts, winner = self._clusters.counts, self._winner
+        to_come = self._samples - len(self._landed)
+        # A cluster that was seen before the winner would win a tie, one seen later would lose it.
+        rivals = (count + (index < winner) for index, count in enumerate(counts) if index != winner)
+        return max(rivals, default=0) + to_come <= counts[winner]
+
+    def _is_confident(self) -> bool:
+        counts = self._clusters.counts
+        if self._rule.confidence >= 1 or sum(counts) < self._rule.min_votes:
+            return False
+        first, second, *_ = (*sorted(counts, reverse=True), 0, 0)
+        return beta_confidence(first, second) >= self._rule.confidence
+
+
+def beta_confidence(a: int, b: int) -> float:
+    """How sure it is that an answer with `a` votes beats the runner-up with `b`, in the long run.
+
+    `1 - I_0.5(a + 1, b + 1)` with the regularized incomplete beta function, summed in integers and so exact
+    to the last bit (arXiv 2305.11860, the Beta criterion). Raises ValueError for negative counts.
+    """
+    if a < 0 or b < 0:
+        raise ValueError(f"votes: got {a} and {b}; counts of at least 0 are expected")
+    tosses = a + b + 1
+    return sum(comb(tosses, heads) for heads in range(a + 1)) / (1 << tosses)
