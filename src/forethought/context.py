@@ -80,12 +80,12 @@ class Scope(Protocol):
         """`time.monotonic()` by which a call must have ended; thinking ends earlier than answering."""
         ...
 
-    def headroom(self, *, answering: bool = False) -> int | None:
-        """Completion tokens that can still be reserved here, after what is kept for the answer."""
+    def headroom(self, *, answering: bool = False, share: int = 1, prompt_tokens: int = 0) -> int | None:
+        """Completion tokens that one of `share` siblings can still reserve, after what is kept for the answer."""
         ...
 
-    def reasoning_headroom(self) -> int | None:
-        """Reasoning tokens that can still be spent here; None where nothing limits them."""
+    def reasoning_headroom(self, *, share: int = 1) -> int | None:
+        """Reasoning tokens that one of `share` siblings can still spend; None where nothing limits them."""
         ...
 
     def reserve(
