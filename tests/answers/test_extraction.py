@@ -28,6 +28,7 @@ CASES = [
     ("</think>\n<answer>11/24</answer>", "11/24"),
     ("<think>surely \\boxed{3}</think>\n\n7", "7"),
     ("<think>surely \\boxed{3}", ""),
+    ("<think>a tag left open.\n<answer>9</answer>", "9"),
     ('{"a": 1}', '{"a": 1}'),
     ('Here it is:\n{"a": [1]}', '{"a": [1]}'),
     ("Sure:\n```python\n# the answer is 3\nprint(1)\n```\nDone.", "# the answer is 3\nprint(1)"),

@@ -18,9 +18,10 @@ def extract(said: Completion | str, question: str | None = None) -> str:
     r"""The answer in `said`, or "" where there is none; never raises, linear in the length.
 
     Tool calls are answered as canonical JSON of names and sorted arguments. In a text, thinking in
-    `<think>` tags is left out and an unfinished thought has no answer; then the first of these that is
-    there: the last `\boxed{…}`, the last `<answer>…</answer>`, a line `#### 72`, the last "the answer is …",
-    the text itself where it is JSON, a closing formula, the last fenced block, JSON at the end, the last line.
+    `<think>` tags is left out, and an unfinished thought has no answer but one in `<answer>` tags; then the
+    first of these that is there: the last `\boxed{…}`, the last `<answer>…</answer>`, a line `#### 72`, the
+    last "the answer is …", the text itself where it is JSON, a closing formula, the last fenced block, JSON at
+    the end, the last line.
 
     `question` is only read for what form is asked for: with options (A), (B), … an answer that begins with
     an option is its letter; where a percentage is asked for, the answer goes without its percent sign.
@@ -48,7 +49,7 @@ def _after_thinking(text: str) -> str:
     _, closed, after = text.rpartition("</think>")
     if closed:
         return after
-    return "" if text.lstrip().startswith("<think>") else text
+    return _last(_TAGGED, text[-_TAIL:]) if text.lstrip().startswith("<think>") else text
 
 
 def _boxed(text: str) -> str:
