@@ -13,6 +13,9 @@ class Tags(NamedTuple):
     close: str = "</think>"
 
 
+THINK = Tags()
+
+
 class Phase(Enum):
     """Where a stream stands: before its first word, inside the thinking, or in the answer."""
 
@@ -32,21 +35,23 @@ class Splitter:
     """Parts one stream; however the text is cut into pieces, the sum of what comes out is the same.
 
     The opening tag counts only before the first word, the closing tag only inside the thinking: tags that an
-    answer quotes are text. `held` is what may still turn out to be a tag.
+    answer quotes are text. Blanks that follow a tag belong to it. `held` is what may still turn out to be a tag.
     """
 
-    __slots__ = ("_tags", "held", "phase")
+    __slots__ = ("_after_tag", "_tags", "held", "phase")
 
-    def __init__(self, tags: Tags = Tags(), phase: Phase = Phase.BEFORE) -> None:
+    def __init__(self, tags: Tags = THINK, phase: Phase = Phase.BEFORE) -> None:
         self._tags = tags
         self.phase = phase
         self.held = ""
+        self._after_tag = False
 
     def feed(self, text: str) -> Split:
         """Take the next piece; returns what can be shown by now."""
         self.held += text
         if self.phase is Phase.BEFORE:
             self._begin()
+        self._trim()
         reasoning = self._think() if self.phase is Phase.THINKING else ""
         return Split(reasoning, self._release() if self.phase is Phase.ANSWERING else "")
 
@@ -58,16 +63,15 @@ class Splitter:
     def _begin(self) -> None:
         start = self.held.lstrip()
         if start.startswith(self._tags.open):
-            self.phase = Phase.THINKING
-            self.held = start.removeprefix(self._tags.open)
+            self._enter(Phase.THINKING, start.removeprefix(self._tags.open))
         elif not self._tags.open.startswith(start):
             self.phase = Phase.ANSWERING
 
     def _think(self) -> str:
         thought, closed, rest = self.held.partition(self._tags.close)
         if closed:
-            self.phase = Phase.ANSWERING
-            self.held = rest
+            self._enter(Phase.ANSWERING, rest)
+            self._trim()
             return thought
         shown = len(self.held) - overlap(self.held, self._tags.close)
         thought, self.held = self.held[:shown], self.held[shown:]
@@ -76,6 +80,16 @@ class Splitter:
     def _release(self) -> str:
         rest, self.held = self.held, ""
         return rest
+
+    def _trim(self) -> None:
+        if self._after_tag:
+            self.held = self.held.lstrip()
+            self._after_tag = not self.held
+
+    def _enter(self, phase: Phase, rest: str) -> None:
+        self.phase = phase
+        self.held = rest
+        self._after_tag = True
 
 
 def overlap(text: str, mark: str) -> int:
