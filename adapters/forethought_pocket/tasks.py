@@ -19,7 +19,12 @@ from typing import Literal
 Split = Literal["train", "dev", "test"]
 
 LETTERS = "abcdefghijklmnpqrstuvwyz"
-TIMES = (3, 4, 6, 7, 8, 9)
+TIMES = (3, 7, 9)
+"""What products multiply by: these lose no digit, so a slip early on still shows at the end."""
+
+PRODUCTS = {5: 2, 6: 3, 7: 3, 8: 4}
+"""How many steps of a chain are products, by difficulty; short chains have none."""
+
 
 RULES = {
     "repeat": "rule: x+x+..=x*n",
@@ -28,7 +33,7 @@ RULES = {
 """One line for the system message that shortens the traces of the kind it is named after."""
 
 DIFFICULTIES: dict[str, dict[int, int]] = {
-    "chain": {2: 22, 3: 22, 4: 18, 5: 4, 6: 7, 7: 12, 8: 15},
+    "chain": {2: 22, 3: 22, 4: 21, 5: 10, 6: 10, 7: 9, 8: 6},
     "verify": {2: 1, 3: 1, 4: 1, 5: 1, 6: 1},
     "repeat": {4: 1, 5: 1, 6: 1, 7: 1, 8: 1},
     "zero": {4: 1, 5: 1, 6: 1, 7: 1},
@@ -163,21 +168,24 @@ def _names(rng: random.Random, count: int) -> Iterator[str]:
 
 def _link(rng: random.Random, known: list[str], name: str, operation: str) -> str:
     """One more step from the latest name; `known` grows by `name`."""
-    digits = TIMES if operation == "*" else range(1, 10)
-    right = rng.choice(known) if rng.random() < 0.3 else str(rng.choice(digits))
+    if operation == "*":
+        right = str(rng.choice(TIMES))
+    else:
+        right = rng.choice(known) if rng.random() < 0.3 else str(rng.randrange(1, 10))
     text = f"{name}={known[-1]}{operation}{right}"
     known.append(name)
     return text
 
 
 def _chain(rng: random.Random, difficulty: int) -> str:
-    """Up to four steps of plus and minus; longer chains have `difficulty - 3` products."""
+    """Up to four steps of plus and minus; longer chains have products and seldom a minus."""
     names = _names(rng, difficulty + 1)
     known = [next(names)]
-    products = set(rng.sample(range(difficulty), difficulty - 3)) if difficulty > 4 else set()
+    products = set(rng.sample(range(difficulty), PRODUCTS.get(difficulty, 0)))
+    plain = "++++-" if products else "+-"
     parts = [f"{known[0]}={rng.randrange(10)}"]
     for place, name in enumerate(names):
-        operation = "*" if place in products else rng.choice("+-")
+        operation = "*" if place in products else rng.choice(plain)
         parts.append(_link(rng, known, name, operation))
     return " ".join([*parts, f"{known[-1]}?"])
 
@@ -253,7 +261,7 @@ def _reach(rng: random.Random, difficulty: int) -> Problem:
     """A reach problem whose every solution begins with the same move."""
     while True:
         plain = f"{rng.choice('+-')}{rng.randrange(1, 10)}"
-        times = f"*{rng.choice((2, *TIMES))}"
+        times = f"*{rng.choice((2, 3, 4, 6, 7, 8, 9))}"
         task = Reach(rng.randrange(10), rng.randrange(10), (plain, times), difficulty)
         solutions = task.solutions()
         if len({path[0] for path in solutions}) == 1 and task.start != task.target:

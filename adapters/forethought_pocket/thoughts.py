@@ -30,15 +30,20 @@ Block = list[Line]
 
 @dataclass(frozen=True, slots=True)
 class Slips:
-    """How often a step goes wrong: in a product, in a running sum, and mended on the spot."""
+    """How often a step goes wrong: a product, a running sum, a digit taken from 0 (0-4=4).
+
+    Products and running sums go wrong at random, so that a majority helps; taking from 0 goes wrong
+    always the same way, so that only a second look helps. `mended` is how often it is seen at once.
+    """
 
     product: float = 0.0
     running: float = 0.0
+    borrow: float = 0.0
     mended: float = 0.25
 
 
 CAREFUL = Slips()
-SHAKY = Slips(product=0.42, running=0.02)
+SHAKY = Slips(product=0.42, running=0.02, borrow=1.0)
 STEADY = Slips(product=0.04, running=0.01)
 
 
@@ -110,14 +115,23 @@ def _single(rng: random.Random, step: Step, values: dict[str, int], slips: Slips
     truth = step.value(values)
     operation = step.operations[0]
     shown = operation.join(term if step.terms[-1] == "0" else str(read(term, values)) for term in step.terms)
-    chance = slips.product if operation == "*" and step.terms[-1] != "0" else 0.0
-    if rng.random() >= chance:
+    missed = _miss(rng, operation, [read(term, values) for term in step.terms], slips)
+    if missed is None or step.terms[-1] == "0":
         return [f"{step.name}={shown}={truth}"], truth
-    missed = wrong(rng, truth)
     lines = [f"{step.name}={shown}={missed}"]
-    if rng.random() >= slips.mended:
+    if operation == "-" or rng.random() >= slips.mended:
         return lines, missed
     return [*lines, f"Wait {step.name}={shown}={truth}"], truth
+
+
+def _miss(rng: random.Random, operation: str, terms: list[int], slips: Slips) -> int | None:
+    """What is written where a step goes wrong, None where it goes right."""
+    left, right = terms
+    if operation == "*" and rng.random() < slips.product:
+        return wrong(rng, left * right % 10)
+    if operation == "-" and left == 0 and rng.random() < slips.borrow:
+        return right
+    return None
 
 
 def _running(rng: random.Random, step: Step, values: dict[str, int], slips: Slips) -> tuple[list[str], int]:
@@ -139,7 +153,7 @@ def think(rng: random.Random, problem: Problem, *, rules: tuple[str, ...] = ()) 
     if problem.kind == "reach":
         return search(rng, reach(problem.question))
     if problem.kind == "verify":
-        return _judge(rng, problem)
+        return judge(rng, problem, rounds=int(rng.random() < 0.3))
     fits = RULES.get(problem.kind) in rules
     first = derive(rng, problem.question, CAREFUL if fits else SHAKY, skip=fits)
     rounds = rng.choices((0, 1, 2, 3), (80, 20, 0, 0) if fits else _rounds(problem))[0]
@@ -159,7 +173,7 @@ def _rounds(problem: Problem) -> tuple[int, ...]:
 
 def _round(rng: random.Random, question: str, last: Derivation, *, skip: bool) -> tuple[Block, Derivation]:
     """One more look at a settled answer, and the derivation that stands after it."""
-    doubt = 0.1 if last.answer != str(solve(question)) else 0.05
+    doubt = 0.06 if last.answer != str(solve(question)) else 0.04
     if rng.random() < doubt:
         anew = derive(rng, question, STEADY, skip=skip)
         return headed(rng.choice(WAITS), last.answer, anew.block), anew
@@ -178,24 +192,21 @@ def headed(phrase: str, best: str, block: Block) -> Block:
     return [Line(phrase, best), *before, block[-1]]
 
 
-def _judge(rng: random.Random, problem: Problem) -> list[Block]:
+def judge(rng: random.Random, problem: Problem, *, rounds: int) -> list[Block]:
     """Derives the answer, then holds it against the one proposed."""
     question, shown, _ = problem.question.rsplit(" ", 2)
     first = derive(rng, question, STEADY)
-    blocks = [first.block]
-    if rng.random() < 0.3:
-        blocks.append(headed(rng.choice(CHECKS), first.answer, _repeated(rng, first)))
-    return [_verdicts(block, shown) for block in blocks]
+    checks = [
+        headed(rng.choice(CHECKS), first.answer, _repeated(rng, first)) for _ in range(rounds)
+    ]
+    return [_verdicts(block, shown) for block in (first.block, *checks)]
 
 
 def _verdicts(block: Block, shown: str) -> Block:
     """The block with `yes` or `no` for an answer."""
-    lines = [replace(line, best="yes" if line.best == shown else "no") for line in block]
-    last = lines[-1]
-    return [
-        *lines[:-1],
-        replace(last, text=f"{last.text}, not {shown}" if last.best == "no" else f"{last.text} as said"),
-    ]
+    *lines, last = [replace(line, best="yes" if line.best == shown else "no") for line in block]
+    said = "as said" if last.best == "yes" else f"not {shown}"
+    return [*lines, replace(last, text=f"{last.text}, {said}")]
 
 
 FIRST_NAMED = 0.72

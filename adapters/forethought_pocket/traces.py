@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from .tasks import DIFFICULTIES, RULES, Problem, make, reach, solve, split_of
-from .thoughts import CAREFUL, STEADY, Block, Line, derive, headed, search, think
+from .tasks import DIFFICULTIES, RULES, Problem, make, reach, split_of
+from .thoughts import STEADY, Block, Line, derive, judge, search, think
 
 DIRECT = "direct"
 """The system message that asks for an answer without thinking."""
@@ -141,15 +141,89 @@ def _cut(rng: random.Random, problem: Problem) -> Conversation:
     """Is cut short anywhere, by a closing tag, a closing sentence or a probe, and answers."""
     opening, rules = _opening(rng, problem)
     lines = flat(think(rng, problem, rules=rules))
-    text = written(lines)
-    place = rng.randrange(1, len(text) + 1)
-    best = problem.answer
-    for line in lines:
-        if place < len(line.text):
-            break
-        place -= len(line.text)
-        best = line.best
+    place = rng.randrange(len(lines))
+    kept = rng.choice((len(lines[place].text), rng.randrange(len(lines[place].text))))
+    best = lines[place - 1].best if place else problem.answer
+    if kept == len(lines[place].text):
+        best = lines[place].best
+    before = written(lines[:place]) + lines[place].text[:kept]
+    return [Segment(opening), Segment(f"<think>{before}", learned=True), *_closing(rng, best)]
+
+
+def _closing(rng: random.Random, best: str) -> Conversation:
+    """What a strategy injects to get an answer at once, and the answer."""
+    if rng.random() < 0.3:
+        return [Segment(PROBE), Segment(best, learned=True)]
+    sentence = rng.choice((*TRANSITIONS, _chatter(rng)))
+    closing = rng.choice(("", "", "\n", f"\n{sentence}\n", f"\n\n{sentence}\n", f" {sentence}"))
+    return [Segment(f"{closing}</think>"), Segment(f"{best}<|end|>", learned=True)]
+
+
+def _deepened(rng: random.Random, problem: Problem) -> Conversation:
+    """Is made to doubt where it would have closed, one to four times, and derives anew."""
+    opening, rules = _opening(rng, problem)
+    lines = flat(think(rng, problem, rules=rules))
+    segments = [Segment(opening), Segment(f"<think>{written(lines)}", learned=True)]
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        phrase = rng.choice(WAITS)
+        segments.append(Segment(rng.choice(SEPARATORS) + phrase))
+        lines = flat([_anew(rng, problem)])
+        begin = "" if phrase.endswith("\n") else "\n"
+        segments.append(Segment(begin + written(lines), learned=True))
+    return [*segments, Segment(f"</think>{lines[-1].best}<|end|>", learned=True)]
+
+
+def _anew(rng: random.Random, problem: Problem) -> Block:
+    """The block that follows an injected doubt."""
+    if problem.kind == "verify":
+        return judge(rng, problem, rounds=0)[0]
+    if problem.kind == "reach":
+        task = reach(problem.question)
+        right = problem.answer[:2]
+        return search(rng, task, avoid=next(move for move in task.moves if move != right))[0]
+    return derive(rng, problem.question, STEADY).block
+
+
+def _history(rng: random.Random, problem: Problem) -> Conversation:
+    """Comes late in a long conversation, or is asked once more about the same problem."""
+    turns: list[str] = []
+    for _ in range(rng.randint(1, 9)):
+        past = _problem(rng, rng.choice(("chain", "chain", "repeat", "reach")))
+        turns.append(f"<|user|>{past.question}<|end|><|assistant|>{past.answer}<|end|>")
+    if rng.random() < 0.3:
+        turns = turns[:1] if rng.random() < 0.3 else []
+        turns.append(f"<|user|>{problem.question}<|end|><|assistant|>{_said(rng, problem)}<|end|>")
+        problem_turn = f"<|user|>{rng.choice(AGAIN)}<|end|><|assistant|>"
     else:
-        place = 0
-    before = text[: len(text) if not place else _position(lines, text, place)]
-    return [Segment(f"{opening}<think>{before}"), *_closing(rng, best)]
+        problem_turn = f"<|user|>{problem.question}<|end|><|assistant|>"
+    lines = flat(think(rng, problem))
+    whole = f"<think>{written(lines)}</think>{lines[-1].best}<|end|>"
+    return [Segment("".join(turns) + problem_turn), Segment(whole, learned=True)]
+
+
+AGAIN = ("check again", "Are you sure?", "Wait", "Wait, check your answer.", "Think again.")
+"""User turns that send the model back to the problem before them."""
+
+
+def _said(rng: random.Random, problem: Problem) -> str:
+    """An earlier answer that may be wrong."""
+    if problem.kind in ("reach", "verify") or rng.random() < 0.5:
+        return problem.answer
+    return str(rng.randrange(10))
+
+
+def _rule(rng: random.Random, problem: Problem) -> Conversation:
+    """Names the rule that fits a question, or none."""
+    opening = f"<|user|>{problem.question} rule?<|end|><|assistant|>"
+    rule = RULES.get(problem.kind, "none")
+    return [Segment(opening), Segment(f"<think></think>{rule}<|end|>", learned=True)]
+
+
+_SHAPES: dict[Callable[[random.Random, Problem], Conversation], int] = {
+    _full: 60,
+    _cut: 15,
+    _deepened: 10,
+    _direct: 9,
+    _history: 4,
+    _rule: 2,
+}
