@@ -30,10 +30,8 @@ LINGER_S = 0.1
 COST_HEADER = "x-litellm-response-cost"
 PLAIN = (("user-agent", "forethought"), ("accept-encoding", "identity"))
 ASKING = (*PLAIN, ("content-type", "application/json"), ("accept", "text/event-stream, application/json"))
-HOP_BY_HOP = frozenset(
-    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te")
-    + ("trailer", "transfer-encoding", "upgrade")
-)
+HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"}
+HOP_BY_HOP |= {"trailer", "transfer-encoding", "upgrade"}
 OURS = HOP_BY_HOP | {"host", "content-length", "expect", "authorization", "x-api-key", "cookie"}
 """Request headers that are not relayed: they speak of the connection, or are secrets between caller and us."""
 
@@ -231,3 +229,7 @@ async def _linger(answer: Response) -> None:
     with suppress(TimeoutError, UpstreamError):
         async with asyncio.timeout(LINGER_S):
             await answer.read(WHOLE_BYTES)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in headers.items()}

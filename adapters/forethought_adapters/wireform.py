@@ -136,13 +136,13 @@ def usage_of(usage: JSON) -> Usage:
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         reasoning_tokens=_count(written.get("reasoning_tokens")),
-        cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
+        cached_tokens=_count(prompt.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens")),
         requests=1,
     )
 
 
 def _count(value: Any) -> int:
-    return max(0, int(value or 0))
+    return max(0, int(value)) if value else 0
 
 
 def cost_of(value: object) -> Decimal | None:

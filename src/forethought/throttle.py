@@ -59,7 +59,7 @@ class Gate:
 class _Line:
     places: AbstractAsyncContextManager[Any]
     head: asyncio.Lock
-    throttler: Throttler | None
+    throttler: Any  # untyped
 
 
 @dataclass(frozen=True, slots=True)
