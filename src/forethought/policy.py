@@ -54,7 +54,7 @@ class Policy:
         try:
             return cls.from_json(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            raise syntax_error(error, source) from None
+            raise syntax_error(error, text, source) from None
         except InvalidPolicy as wrong:
             line = line_of(text, wrong.field)
             raise InvalidPolicy(wrong.field, wrong.value, wrong.hint, source=source, line=line) from None

@@ -164,7 +164,7 @@ class Done:
 
     finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
-    cost: Decimal | None = Decimal(0)
+    cost: Decimal | None = None
     stop_reason: str = ""
     meta: JSON = field(default_factory=dict[str, Any])
     report: JSON = field(default_factory=dict[str, Any])

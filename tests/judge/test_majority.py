@@ -167,3 +167,15 @@ def test_unanimous_votes_decide_once_and_for_all(samples: int) -> None:
     decided = [ballot(["7"] * landed, samples).decided for landed in range(samples + 1)]
     assert decided[-1]
     assert not any(before and not after for before, after in pairwise(decided))
+
+
+@given(votes, st.integers(1, 20))
+def test_as_many_as_needed_decide(answers: list[str], spare: int) -> None:
+    """As many further votes for the leader as are needed decide it, and one fewer does not."""
+    judge = ballot(answers, len(answers) + spare)
+    needed = judge.needed
+    leading = judge.leader.answer if judge.leader and judge.leader.answer else "1"
+    for more in range(needed):
+        assert not judge.decided
+        judge.add(Candidate(100 + more, leading, Completion(text=leading)))
+    assert judge.decided

@@ -73,9 +73,17 @@ class Ballot:
         """`all` when every sample has landed, `certain` when none can change the winner, `confidence`, or "" yet."""
         if len(self._landed) >= self._samples:
             return "all"
-        if self._is_certain():
+        if self._is_certain(0, self._samples - len(self._landed)):
             return "certain"
         return "confidence" if self._is_confident() else ""
+
+    @property
+    def needed(self) -> int:
+        """The fewest further candidates that could decide it, all of them agreeing with the leader."""
+        left = self._samples - len(self._landed)
+        if self.decided:
+            return 0
+        return next(more for more in range(1, left + 1) if self._would_decide(more, left - more))
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -94,21 +102,24 @@ class Ballot:
         counts = self._clusters.counts
         return counts.index(max(counts))
 
-    def _is_certain(self) -> bool:
+    def _would_decide(self, more: int, to_come: int) -> bool:
+        """Whether `more` further votes for the leader would decide it, with `to_come` after them."""
+        return to_come == 0 or self._is_certain(more, to_come) or self._is_confident(more)
+
+    def _is_certain(self, more: int, to_come: int) -> bool:
         if not self._champions:
-            return False
+            return 0 < more >= to_come
         counts, winner = self._clusters.counts, self._winner
-        to_come = self._samples - len(self._landed)
         # A cluster that was seen before the winner would win a tie, one seen later would lose it.
         rivals = (count + (index < winner) for index, count in enumerate(counts) if index != winner)
-        return max(rivals, default=0) + to_come <= counts[winner]
+        return max(rivals, default=0) + to_come <= counts[winner] + more
 
-    def _is_confident(self) -> bool:
+    def _is_confident(self, more: int = 0) -> bool:
         counts = self._clusters.counts
-        if self._rule.confidence >= 1 or sum(counts) < self._rule.min_votes:
+        if self._rule.confidence >= 1 or sum(counts) + more < self._rule.min_votes:
             return False
         first, second, *_ = (*sorted(counts, reverse=True), 0, 0)
-        return beta_confidence(first, second) >= self._rule.confidence
+        return beta_confidence(first + more, second) >= self._rule.confidence
 
 
 def beta_confidence(a: int, b: int) -> float:

@@ -69,6 +69,14 @@ class Branches:
             self._running.pop(number).cancel()
         return len(chosen)
 
+    async def close(self) -> int:
+        """Cancel all that still run and wait until they have ended, their cost settled; gives back how many."""
+        tasks = list(self._running.values())
+        self.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        return len(tasks)
+
     async def __aiter__(self) -> AsyncIterator[Piece | Landed | Failed]:
         while self._running or not self._queue.empty():
             happening = await self._queue.get()

@@ -81,7 +81,7 @@ class _Poll:
             if self.judge.decided:
                 break
             self._start(branches)
-        for event in self._result(cancelled=branches.cancel()):
+        for event in self._result(cancelled=await branches.close()):
             yield event
 
     def _start(self, branches: Branches) -> None:
