@@ -1,0 +1,132 @@
+"""A GGUF file in this process as a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Self
+
+import jinja2
+
+from forethought.errors import EngineStopped, InvalidModelFile
+from forethought.ports import Capabilities, Continuation
+from forethought.wire import JSON, Done, Event, Request
+
+from .engine import Engine, Ticket, Worker
+from .job import MAX_TOP_LOGPROBS, job_of
+from .options import Options
+from .state import Facts, Load
+from .template import ChatTemplate
+
+
+class LlamaCpp:
+    """Runs a model in a thread of its own; the first request, or `load`, loads it.
+
+    Requests are decoded together, and what two of them have in common is evaluated once. Raises
+    InvalidModelFile where the file cannot be used, InvalidRequest where a request cannot be served, and
+    EngineStopped once closed. `async with` closes it.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._engine: Engine | None = None
+        self._template: ChatTemplate | None = None
+        self._closed = False
+        self.capabilities = Capabilities(
+            name=options.name,
+            continuation=Continuation.RAW,
+            logprobs=True,
+            top_logprobs=MAX_TOP_LOGPROBS,
+            fork=True,
+            local=True,
+            chars_per_token=options.chars_per_token,
+        )
+
+    @property
+    def load_now(self) -> Load:
+        """What the engine is doing, as of its last step."""
+        return self._engine.load if self._engine else Load()
+
+    async def load(self) -> Facts:
+        """Load the model unless that was done; returns what it is."""
+        if self._closed:
+            raise EngineStopped(f"the backend {self._options.name!r} is closed")
+        engine = self._engine
+        if engine is None or (engine.stopped and engine.facts.done() and engine.facts.exception()):
+            engine = self._engine = Engine(self._open_worker, self._options.name)
+        return await asyncio.wrap_future(engine.facts)
+
+    @asynccontextmanager
+    async def stream(self, request: Request, /) -> AsyncGenerator[AsyncIterator[Event]]:
+        """Entering queues the request, leaving frees its sequence within a step."""
+        facts = await self.load()
+        engine = self._engine
+        if engine is None:
+            raise EngineStopped(f"the backend {self._options.name!r} is closed")
+        rendered = self._templated(facts).render(request)
+        ticket = engine.submit(job_of(request, rendered.text, rendered.phase, self._options.seed))
+        try:
+            yield _identified(ticket, self._options.name)
+        finally:
+            engine.cancel(ticket)
+
+    async def aclose(self) -> None:
+        """Free model and thread; requests in flight get EngineStopped. Closing twice changes nothing."""
+        self._closed = True
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+            await asyncio.to_thread(engine.join)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _templated(self, facts: Facts) -> ChatTemplate:
+        if self._template is None:
+            source = self._options.chat_template or facts.chat_template
+            path = str(self._options.path)
+            if not source:
+                raise InvalidModelFile(path, "it carries no chat template; give one as chat_template=")
+            tags = self._options.reasoning_tags
+            try:
+                self._template = ChatTemplate(
+                    source, bos=facts.bos, eos=facts.eos, tags=tags, known_tags=facts.known_tags
+                )
+            except jinja2.TemplateError as error:
+                raise InvalidModelFile(path, f"its chat template does not compile: {error}") from error
+        return self._template
+
+    def _open_worker(self) -> Worker:
+        """Runs in the owner thread."""
+        from .worker import Worker  # noqa: PLC0415 - imports the optional SDK, off the event loop
+
+        return Worker(self._options)
+
+
+def _identified(ticket: Ticket, name: str) -> AsyncIterator[Event]:
+    meta: JSON = {"id": f"chatcmpl-{uuid.uuid4().hex}", "model": name, "created": int(time.time())}
+    return _Identified(ticket, meta)
+
+
+class _Identified:
+    """The events of a ticket, the last of them with the identity of the answer."""
+
+    __slots__ = ("_meta", "_ticket")
+
+    def __init__(self, ticket: Ticket, meta: JSON) -> None:
+        self._ticket = ticket
+        self._meta = meta
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        item = await self._ticket.__anext__()
+        return replace(item, meta=self._meta) if isinstance(item, Done) else item

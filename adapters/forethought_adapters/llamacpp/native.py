@@ -1,0 +1,223 @@
+"""The only module that touches llama.cpp: a thin, typed wrapper to be used by one thread."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forethought.errors import InvalidModelFile
+
+from .gguf_check import check
+from .options import Options
+
+_llama: Any = importlib.import_module("llama_cpp")  # its annotations know no ctypes pointers: Any is the honest type
+
+_ERROR_LEVEL = 4
+_NO_ROOM = 1
+
+
+class NativeError(RuntimeError):
+    """llama.cpp failed in a way that leaves the context unusable."""
+
+
+class Model:
+    """A loaded model with one context of `cells` KV cells shared by `slots` sequences.
+
+    Raises InvalidModelFile where the file, or what llama.cpp makes of it, is no model to chat with. Not safe
+    for use by two threads, not even in turns without a lock: concurrent use aborts the process.
+    """
+
+    def __init__(self, options: Options, slots: int) -> None:
+        check(options.path)
+        log = _Log(options.verbose)
+        self._model: Any = _load(options, log)
+        self._vocab: Any = _llama.llama_model_get_vocab(self._model)
+        self.trained: int = _llama.llama_model_n_ctx_train(self._model)
+        self.vocabulary: int = _llama.llama_vocab_n_tokens(self._vocab)
+        self._context: Any = _contextualise(self._model, options, self.trained, slots)
+        if not self._context:
+            _llama.llama_model_free(self._model)
+            raise InvalidModelFile(str(options.path), f"llama.cpp made no context for it{log.last}")
+        self._memory: Any = _llama.llama_get_memory(self._context)
+        self.cells: int = min(options.cells(self.trained), _llama.llama_n_ctx(self._context))
+        self.batch: int = _llama.llama_n_batch(self._context)
+        self._batch = _Batch(self.batch)
+        self._buffer = ctypes.create_string_buffer(256)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a part of a sequence can be copied: recurrent state knows only its end."""
+        return not (_llama.llama_model_is_recurrent(self._model) or _llama.llama_model_is_hybrid(self._model))
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja source in the file, empty where there is none."""
+        source: bytes | None = _llama.llama_model_chat_template(self._model, None)
+        return (source or b"").decode("utf-8", "replace")
+
+    @property
+    def description(self) -> str:
+        """What llama.cpp calls it: architecture, size, quantisation."""
+        buffer = ctypes.create_string_buffer(256)
+        _llama.llama_model_desc(self._model, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def bos(self) -> str:
+        """The text of the token that begins a sequence, empty where there is none."""
+        return self._text_of(_llama.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos(self) -> str:
+        """The text of the token that ends a sequence, empty where there is none."""
+        return self._text_of(_llama.llama_vocab_eos(self._vocab))
+
+    def tokenize(self, text: str, *, begin: bool = True) -> list[int]:
+        """Token ids of `text`, special tokens read as such; with `begin`, begun as the model wants it, once."""
+        raw = text.encode("utf-8", "replace")
+        begin = begin and not (self.bos and text.startswith(self.bos))
+        room = len(raw) + 8
+        ids = (ctypes.c_int32 * room)()
+        count: int = _llama.llama_tokenize(self._vocab, raw, len(raw), ids, room, begin, True)
+        if count < 0:
+            raise NativeError(f"a text of {len(raw)} bytes has {-count} tokens")
+        return list(ids[:count])
+
+    def piece(self, token: int, *, special: bool) -> bytes:
+        """The bytes of `token`; those of a control token only where `special`."""
+        size: int = _llama.llama_token_to_piece(self._vocab, token, self._buffer, len(self._buffer), 0, special)
+        if size < 0:
+            self._buffer = ctypes.create_string_buffer(-size)
+            return self.piece(token, special=special)
+        return self._buffer.raw[:size]
+
+    def is_end(self, token: int) -> bool:
+        """Whether `token` ends a generation."""
+        return bool(_llama.llama_vocab_is_eog(self._vocab, token))
+
+    def decode(
+        self, tokens: Sequence[int], positions: Sequence[int], slots: Sequence[int], wanted: Sequence[bool]
+    ) -> Any:
+        """Evaluate a batch; returns the logits of the wanted tokens, (wanted, vocabulary) float32, in batch order.
+
+        The rows are valid until the next call. Returns None where no cells were free; raises NativeError.
+        """
+        code: int = _llama.llama_decode(self._context, self._batch.fill(tokens, positions, slots, wanted))
+        if code == _NO_ROOM:
+            return None
+        if code:
+            raise NativeError(f"llama_decode failed with {code}")
+        return self._rows(sum(wanted))
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let sequence `target` share the first `length` tokens of `source`."""
+        _llama.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def remove(self, slot: int) -> None:
+        """Forget sequence `slot`."""
+        _llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def close(self) -> None:
+        """Free context and model; nothing may be called after it."""
+        _llama.llama_free(self._context)
+        _llama.llama_model_free(self._model)
+
+    def _rows(self, count: int) -> NDArray[np.float32]:
+        if not count:
+            return np.empty((0, self.vocabulary), np.float32)
+        start: Any = _llama.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(start, shape=(count, self.vocabulary))
+
+    def _text_of(self, token: int) -> str:
+        return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+
+class _Batch:
+    """A llama_batch over numpy memory, filled by whole columns."""
+
+    def __init__(self, size: int) -> None:
+        self._columns = [np.zeros(size, np.int32) for _ in range(3)]
+        self._wanted = np.zeros(size, np.int8)
+        self._ones = np.ones(size, np.int32)
+        pointer: Any = ctypes.POINTER(ctypes.c_int32)
+        token, position = (column.ctypes.data_as(pointer) for column in self._columns[:2])
+        start, step = self._columns[2].ctypes.data, self._columns[2].itemsize
+        self._slots: Any = (pointer * size)(*(ctypes.cast(start + step * i, pointer) for i in range(size)))
+        self._batch: Any = _llama.llama_batch(
+            0, token, None, position, self._ones.ctypes.data_as(pointer), self._slots,
+            self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )  # fmt: skip
+
+    def fill(self, *columns: Iterable[int]) -> Any:
+        *numbers, wanted = (list(column) for column in columns)
+        size = len(wanted)
+        for column, values in zip(self._columns, numbers, strict=True):
+            column[:size] = values
+        self._wanted[:size] = wanted
+        self._batch.n_tokens = size
+        return self._batch
+
+
+class _Log:
+    """Silences llama.cpp's log and remembers its last error, for the message of our own."""
+
+    def __init__(self, verbose: bool) -> None:
+        _start_library()
+        _log_lines.clear()
+        if not verbose:
+            _llama.llama_log_set(_silent(), None)
+
+    @property
+    def last(self) -> str:
+        return f": {_log_lines[-1]}" if _log_lines else ""
+
+
+_log_lines: list[str] = []
+
+
+@cache
+def _start_library() -> None:
+    _llama.llama_backend_init()
+
+
+@cache
+def _silent() -> Callable[..., None]:
+    """The log callback; cached because native code keeps a pointer to it for ever."""
+
+    def keep_errors(level: int, text: bytes, _data: object) -> None:
+        if level == _ERROR_LEVEL:
+            _log_lines[:] = [text.decode("utf-8", "replace").strip()]
+
+    callback: Callable[..., None] = _llama.llama_log_callback(keep_errors)
+    return callback
+
+
+def _load(options: Options, log: _Log) -> Any:
+    params = _llama.llama_model_default_params()
+    params.n_gpu_layers = options.n_gpu_layers
+    params.main_gpu = options.main_gpu
+    if options.split_mode is not None:
+        params.split_mode = options.split_mode
+    model = _llama.llama_model_load_from_file(str(options.path).encode(), params)
+    if not model:
+        raise InvalidModelFile(str(options.path), f"llama.cpp cannot load it{log.last}")
+    if not _llama.llama_model_has_decoder(model):
+        _llama.llama_model_free(model)
+        raise InvalidModelFile(str(options.path), "it writes no text: it has no decoder")
+    return model
+
+
+def _contextualise(model: Any, options: Options, trained: int, slots: int) -> Any:
+    params = _llama.llama_context_default_params()
+    params.n_ctx = options.cells(trained)
+    params.n_batch = params.n_ubatch = max(options.n_batch, options.n_parallel)
+    params.n_seq_max = slots
+    params.n_threads = params.n_threads_batch = options.threads
+    params.kv_unified = True  # with it a part of a sequence can be copied; without, that aborts the process
+    return _llama.llama_init_from_model(model, params)

@@ -1,0 +1,72 @@
+"""From the bytes of tokens to deltas: whole characters, thinking apart from answer, ended by stop strings."""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from collections.abc import Iterable
+
+from forethought.thinking import Phase, Split, Splitter, Tags
+from forethought.wire import Delta, TokenLogprob
+
+from .stopping import StopStrings
+
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+
+
+class Writer:
+    """Writes one stream.
+
+    Never half a character, half a tag or half a stop string is shown. The logprob of a token goes out with the
+    delta that shows its last character. Stop strings are looked for in the answer alone, so that they cannot
+    cut a thought and leave no answer. `reasoning_tokens` counts those written while thinking, the closing
+    tag's included.
+    """
+
+    __slots__ = ("_decoder", "_logprobs", "_read", "_splitter", "_stops", "reasoning_tokens")
+
+    def __init__(self, tags: Tags, phase: Phase, stops: Iterable[str] = ()) -> None:
+        self._decoder = _UTF8("replace")
+        self._splitter = Splitter(tags, phase)
+        self._stops = StopStrings(stops)
+        self._read = 0
+        self._logprobs: deque[tuple[int, TokenLogprob]] = deque()
+        self.reasoning_tokens = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has ended the answer."""
+        return self._stops.stopped
+
+    def write(self, piece: bytes, logprob: TokenLogprob | None = None) -> Delta | None:
+        """Take the bytes of the next token; returns what can be shown by now, None where that is nothing."""
+        thought = self._splitter.phase is Phase.THINKING
+        text = self._decoder.decode(piece)
+        self._read += len(text)
+        if logprob is not None:
+            unfinished = bool(self._decoder.getstate()[0])
+            self._logprobs.append((self._read + unfinished, logprob))
+        delta = self._show(self._splitter.feed(text))
+        self.reasoning_tokens += thought or self._splitter.phase is Phase.THINKING
+        return delta
+
+    def finish(self) -> Delta | None:
+        """The stream has ended: show what was held back, except half a character."""
+        split = self._splitter.flush()
+        return self._delta(split.reasoning, self._stops.feed(split.answer) + self._stops.flush())
+
+    def _show(self, split: Split) -> Delta | None:
+        return self._delta(split.reasoning, self._stops.feed(split.answer))
+
+    def _delta(self, reasoning: str, answer: str) -> Delta | None:
+        logprobs = self._shown_logprobs()
+        if not (reasoning or answer or logprobs):
+            return None
+        return Delta(text=answer, reasoning=reasoning, logprobs=logprobs)
+
+    def _shown_logprobs(self) -> tuple[TokenLogprob, ...]:
+        shown = self._read - len(self._splitter.held) - len(self._stops.held)
+        ready: list[TokenLogprob] = []
+        while self._logprobs and self._logprobs[0][0] <= shown:
+            ready.append(self._logprobs.popleft()[1])
+        return tuple(ready)

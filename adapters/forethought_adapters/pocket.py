@@ -1,0 +1,18 @@
+"""The pocket model as a backend: the embedded default, with no key and no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forethought_pocket import MODEL_ID, model_path
+
+from .llamacpp import LlamaCpp
+from .llamacpp import open_backend as open_file
+
+
+def open_backend(**options: Any) -> LlamaCpp:
+    """The pocket model; `options` as for `llamacpp`. It is so small that one thread is the fastest.
+
+    Raises MissingExtra without llama-cpp-python.
+    """
+    return open_file(model_path(), **{"name": MODEL_ID, "chars_per_token": 1.0, "n_threads": 1, **options})
