@@ -9,6 +9,7 @@
     ├── InvalidModelFile        a GGUF that is truncated, foreign or too new
     ├── EngineStopped           the in-process engine was closed or died under a request
     ├── StoreError              what outlives a request could not be read or written
+    │   └── StoreConflict       somebody else has written since: read again, then write
     └── UpstreamError           the model's server failed
         ├── UpstreamStatus      it answered with an error status: kept with body and headers
         ├── UpstreamTimeout     it said nothing for too long
@@ -97,6 +98,16 @@ class EngineStopped(ForethoughtError):
 
 class StoreError(ForethoughtError):
     """A store could not be read or written; nothing was half-written."""
+
+
+class StoreConflict(StoreError):
+    """`key` is at version `current`, not at `expected`, on which the refused write was based (0: no value)."""
+
+    def __init__(self, key: str, expected: int, current: int) -> None:
+        super().__init__(f"{key!r} is at version {current}, not {expected}; read it again and repeat the change")
+        self.key = key
+        self.expected = expected
+        self.current = current
 
 
 class UpstreamError(ForethoughtError):
