@@ -67,16 +67,14 @@ class Partial:
         index = piece.pop("index", len(self._calls))
         known = self._calls.setdefault(index, {})
         function = {**known.get("function", {})}
-        for name, value in (piece.pop("function", None) or {}).items():
+        given: dict[str, Any] = piece.pop("function", None) or {}
+        for name, value in given.items():
             function[name] = function.get(name, "") + value if name == "arguments" else value
         known.update({name: value for name, value in piece.items() if value is not None})
         if function:
             known["function"] = function
 
     def _add_extra(self, name: str, value: Any) -> None:
-        known = self._extra.get(name)
-        if isinstance(known, str) and isinstance(value, str):
-            value = known + value
-        elif isinstance(known, list) and isinstance(value, list):
-            value = known + value
-        self._extra[name] = value
+        known: Any = self._extra.get(name)
+        grows = isinstance(known, str | list) and isinstance(value, str | list)
+        self._extra[name] = known + value if grows and type(known) is type(value) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -38,19 +38,17 @@ class Metered:
     async def stream(self, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
         context = request.context
         price = FREE if self.capabilities.local else self.prices.of(request.model)
-        with _noted(context, request, self.capabilities) as node:
-            with _reserved(context, request, price, self.capabilities) as grant:
-                tally = _Tally(self.capabilities.chars_per_token, request, price, node, grant)
-                asked = request if grant is None else request.with_max_tokens(grant.max_tokens)
-                deadline = context.scope.deadline(answering=context.answering) if context.scope else None
-                try:
-                    async with AsyncExitStack() as opened:
-                        events = await _until(deadline, opened.enter_async_context(self.inner.stream(asked)), context)
-                        watched = tally.watch(events if deadline is None else _timed(events, deadline, context))
-                        async with aclosing(watched) as counted:
-                            yield counted
-                finally:
-                    tally.close()
+        with (
+            _noted(context, request, self.capabilities) as node,
+            _reserved(context, request, price, self.capabilities) as grant,
+            closing(_Tally(self.capabilities.chars_per_token, request, price, node, grant)) as tally,
+        ):
+            asked = request if grant is None else request.with_max_tokens(grant.max_tokens)
+            deadline = context.scope.deadline(answering=context.answering) if context.scope else None
+            async with AsyncExitStack() as opened:
+                events = await _until(deadline, opened.enter_async_context(self.inner.stream(asked)), context)
+                watched = tally.watch(events if deadline is None else _timed(events, deadline, context))
+                yield await opened.enter_async_context(aclosing(watched))
 
 
 @contextmanager
@@ -147,7 +145,7 @@ class _Tally:
         """Charge a call that did not come to its end what was seen of it."""
         if not self._settled:
             usage = self._seen()
-            self._charge(usage, self._price and self._price.of(usage))
+            self._charge(usage, self._cost(usage))
 
     def _see(self, delta: Delta) -> None:
         if not self._written and self._node is not None:
@@ -160,7 +158,7 @@ class _Tally:
     def _finish(self, done: Done) -> Done:
         reported = done.usage.completion_tokens or done.usage.prompt_tokens
         usage = done.usage if reported else self._seen()
-        cost = done.cost if done.cost is not None else self._price and self._price.of(usage)
+        cost = self._cost(usage) if done.cost is None else done.cost
         self._charge(usage, cost)
         if self._node is not None:
             names = {"id": "response_id", "model": "response_model"}
@@ -168,6 +166,9 @@ class _Tally:
             self._node.annotate(finish_reason=done.finish_reason, **known)
             self._node.end(done.finish_reason)
         return replace(done, usage=usage, cost=cost)
+
+    def _cost(self, usage: Usage) -> Decimal | None:
+        return None if self._price is None else self._price.of(usage)
 
     def _charge(self, usage: Usage, cost: Decimal | None) -> None:
         self._settled = True

@@ -18,6 +18,7 @@ from .budget import Budget
 from .errors import InvalidPolicy
 from .ports import Bound, Bounded, Layer
 from .toml_lines import line_of, syntax_error
+from .wire import JSON, is_array, is_object
 
 LAYERS = "forethought.layers"
 JUDGES = "forethought.judges"
@@ -39,7 +40,7 @@ class Policy:
         table = _table("policy", value)
         _known("", table, [f.name for f in fields(cls)])
         layers = table.get("layers", [])
-        if not isinstance(layers, list):
+        if not is_array(layers):
             raise InvalidPolicy("layers", layers, "a list of tables is expected, outermost first")
         return cls(
             _text("name", table.get("name")),
@@ -136,7 +137,7 @@ def _plugged(place: str, value: object, group: str) -> Any:
 
 
 def _option(place: str, value: Any, hint: Any) -> Any:
-    if isinstance(value, Mapping) and "kind" in value:
+    if is_object(value) and "kind" in value:
         return _plugged(place, value, JUDGES)
     try:
         return TypeAdapter(hint).validate_python(value, strict=True)
@@ -145,16 +146,17 @@ def _option(place: str, value: Any, hint: Any) -> Any:
 
 
 def _dumped(value: Any) -> Any:
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, type):
         return value
-    default = type(value)()
+    default: Any = type(value)()
     options = {f.name: getattr(value, f.name) for f in fields(value)}
     changed = {n: _dumped(v) for n, v in options.items() if v is not None and v != getattr(default, n)}
-    return {"kind": type(value).kind, **changed} if hasattr(value, "kind") else changed
+    kind = getattr(value, "kind", None)
+    return changed if kind is None else {"kind": kind, **changed}
 
 
-def _table(place: str, value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
+def _table(place: str, value: object) -> JSON:
+    if not is_object(value):
         raise InvalidPolicy(place, value, "a table is expected")
     return value
 
@@ -165,7 +167,7 @@ def _text(place: str, value: object) -> str:
     return value
 
 
-def _known(place: str, table: Mapping[str, Any], names: list[str]) -> None:
+def _known(place: str, table: JSON, names: list[str]) -> None:
     for name in table:
         if name not in names:
             raise InvalidPolicy(f"{place}{name}", table[name], f"the fields are {', '.join(names)}")

@@ -22,12 +22,11 @@ def line_of(text: str, field: str) -> int | None:
     return place
 
 
-def syntax_error(error: tomllib.TOMLDecodeError, source: str) -> InvalidPolicy:
-    """A parse error as an InvalidPolicy with its line."""
+def syntax_error(error: tomllib.TOMLDecodeError, text: str, source: str) -> InvalidPolicy:
+    """A parse error as an InvalidPolicy with its line; what is missing is missed on the last one."""
     place = re.search(r"\(at line (\d+)", str(error))
-    return InvalidPolicy(
-        "toml", str(error), "valid TOML is expected", source=source, line=int(place[1]) if place else 1
-    )
+    line = int(place[1]) if place else text.count("\n") + 1
+    return InvalidPolicy("toml", str(error), "valid TOML is expected", source=source, line=line)
 
 
 def _header(lines: list[str], name: str, index: int, start: int) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, TypeGuard
 
 from .context import Context, Usage
 from .errors import InvalidRequest
@@ -53,9 +53,9 @@ class Request:
     @classmethod
     def from_json(cls, body: object, /, context: Context = Context()) -> Self:
         """Read a chat-completions body; raises InvalidRequest naming the first field that is wrong."""
-        if not isinstance(body, Mapping):
+        if not is_object(body):
             raise InvalidRequest("body", body, "a JSON object is expected")
-        fields: dict[str, Any] = {str(name): value for name, value in body.items()}
+        fields = dict(body)
         messages = _messages(fields.pop("messages", None))
         for name, check in _CHECKS.items():
             if fields.get(name) is not None:
@@ -208,17 +208,27 @@ def text_of(message: JSON) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    if not isinstance(content, Sequence):
+    if not is_array(content):
         return ""
-    parts = (part for part in content if isinstance(part, Mapping))
+    parts = [part for part in content if is_object(part)]
     return "".join(str(part.get("text") or "") for part in parts if part.get("type") in ("text", "input_text"))
 
 
+def is_object(value: object) -> TypeGuard[JSON]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, Mapping)
+
+
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a JSON value is an array."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
 def _messages(value: object) -> tuple[JSON, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not value:
+    if not is_array(value) or not value:
         raise InvalidRequest("messages", value, "a non-empty list of messages is expected")
     for index, message in enumerate(value):
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        if not is_object(message) or not isinstance(message.get("role"), str):
             raise InvalidRequest(f"messages[{index}]", message, "an object with a 'role' is expected")
     return tuple(value)
 
@@ -251,7 +261,7 @@ def _is_integer(name: str, value: object) -> None:
 def _is_stop(name: str, value: object) -> None:
     if isinstance(value, str):
         return
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not is_array(value) or not all(isinstance(item, str) for item in value):
         raise InvalidRequest(name, value, "a string or a list of strings is expected")
 
 

@@ -114,7 +114,7 @@ async def fan_out(inner: Backend) -> AsyncIterator[Branches]:
             branches = Branches(inner, group)
             try:
                 yield branches
-            except BaseException as error:  # held until the group has ended, then raised as it was
+            except BaseException as error:  # noqa: BLE001  held until the group has ended, then raised as it was
                 raised = error
             finally:
                 branches.cancel()
