@@ -1,0 +1,55 @@
+"""The command line: `forethought demo`, `ask`, `serve` and `policies`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, MissingExtra
+from ..plugins import UnknownPlugin
+from . import ask, demo, policies, serve
+from .screen import to_people
+
+USAGE = 2
+FAILURE = 1
+
+app = typer.Typer(
+    help="Decide how to think: how long, how often, when to stop, what to trust. Over any model.",
+    epilog="First time here? Run [bold]forethought demo[/bold]: no key and no network are needed.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", no_args_is_help=False)(demo.demo)
+app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
+app.add_typer(policies.app, name="policies")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"forethought {version('forethought')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr, with exit code 2 where the caller can mend it."""
+    try:
+        app()
+    except ForethoughtError as error:
+        to_people().print(f"forethought: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        mendable = isinstance(error, InvalidPolicy | InvalidRequest | MissingExtra | UnknownPlugin)
+        sys.exit(USAGE if mendable else FAILURE)

@@ -1,0 +1,83 @@
+"""`forethought policies`: what is installed, what it can cost at worst, and whether a file of yours is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from .. import policy
+from ..policy import Policy
+from ..ports import Bound
+from ..stack import kind_of
+from .screen import to_pipe
+
+app = typer.Typer(
+    help="List, show and check policies: how to think, as data.",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def listing(context: typer.Context) -> None:
+    """List the policies that are installed, the cheapest first.
+
+    [bold]Examples[/bold]
+
+      forethought policies
+      forethought policies show balanced > mine.toml
+      forethought policies check mine.toml
+    """
+    if context.invoked_subcommand is None:
+        to_pipe().print(_table(list(policy.available().values())))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="The name of a policy, or a file.")]) -> None:
+    """Print a policy as TOML: the start of one of your own.
+
+    [bold]Example[/bold]
+
+      forethought policies show balanced > mine.toml
+    """
+    typer.echo(policy.load(name).to_toml(), nl=False)
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .toml or .json file.")]) -> None:
+    """Say whether a policy file is right and what it can cost at worst; else which line and field are wrong.
+
+    [bold]Example[/bold]
+
+      forethought policies check mine.toml
+    """
+    checked = policy.load(file)
+    to_pipe().print(
+        f"[green]ok[/green] {file}: policy {checked.name!r}, {_layers(checked)}; "
+        f"at worst {_worst(checked.worst_case())}",
+        soft_wrap=True,
+    )
+
+
+def _table(policies: list[Policy]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("policy", style="bold cyan", no_wrap=True)
+    table.add_column("when to use it", ratio=1)
+    table.add_column("layers, outermost first", no_wrap=True)
+    table.add_column("at worst", no_wrap=True)
+    for each in policies:
+        table.add_row(each.name, each.when, _layers(each), _worst(each.worst_case()))
+    return table
+
+
+def _layers(chosen: Policy) -> str:
+    return " › ".join(kind_of(layer) for layer in chosen.layers) or "no layers"
+
+
+def _worst(bound: Bound) -> str:
+    calls = f"{bound.requests} call{'s' if bound.requests != 1 else ''}"
+    return calls if bound.output_tokens is None else f"{calls}, {bound.output_tokens} tokens"
