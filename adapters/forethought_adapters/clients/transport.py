@@ -1,0 +1,135 @@
+"""The transports that are put into a client's copy: chat completions are answered by an engine, the rest passes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias
+
+from forethought.engine import Engine
+from forethought.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+
+from .door import Reply, Writing, answer
+from .loop import LoopThread
+from .through import Blocking, Through
+
+EngineFor: TypeAlias = Callable[[Through], Engine]
+"""Makes the engine whose calls are sent through."""
+AsSdk: TypeAlias = Callable[[UpstreamError, Any], Exception]
+"""The SDK's own error, which it neither repeats nor wraps, for a request that could not be answered at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncTransport:
+    """Stands before `inner`, an `httpx.AsyncClient`; it is the caller's, and never closed here.
+
+    Time-outs between two reads are enforced below, call by call, and not here: a run may think as long as
+    its budget lets it.
+    """
+
+    inner: Any
+    httpx: Any
+    engine: EngineFor
+    as_sdk: AsSdk
+
+    async def handle_async_request(self, request: Any) -> Any:
+        if not is_chat(request):
+            return await self.inner.send(request, stream=True)
+        engine = self.engine(Through(self.inner, request, self.httpx))
+        try:
+            reply = await answer(await request.aread(), engine)
+        except (UpstreamTimeout, UpstreamUnreachable) as error:
+            raise self.as_sdk(error, request) from error
+        return respond(self.httpx, reply, self._stream)
+
+    async def __aenter__(self) -> AsyncTransport:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    async def aclose(self) -> None:
+        return
+
+    def _stream(self, writing: Writing) -> Any:
+        return _also(AsyncAnswer, self.httpx.AsyncByteStream)(writing)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingTransport:
+    """Stands before `inner`, an `httpx.Client`; the engine runs in a thread of its own."""
+
+    inner: Any
+    httpx: Any
+    engine: EngineFor
+    as_sdk: AsSdk
+    loop: LoopThread = field(default_factory=LoopThread)
+
+    def handle_request(self, request: Any) -> Any:
+        if not is_chat(request):
+            return self.inner.send(request, stream=True)
+        engine = self.engine(Through(Blocking(self.inner), request, self.httpx))
+        try:
+            reply = self.loop.run(answer(request.read(), engine))
+        except (UpstreamTimeout, UpstreamUnreachable) as error:
+            raise self.as_sdk(error, request) from error
+        return respond(self.httpx, reply, self._stream)
+
+    def __enter__(self) -> BlockingTransport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.loop.stop()
+
+    def _stream(self, writing: Writing) -> Any:
+        return _also(Answer, self.httpx.SyncByteStream)(writing, self.loop)
+
+
+class AsyncAnswer:
+    """The bytes of an answer while it is written; closing it ends every call that is made for it."""
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._writing.read():
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._writing.aclose()
+
+
+class Answer:
+    """The same for a client that blocks."""
+
+    def __init__(self, writing: Writing, loop: LoopThread) -> None:
+        self._writing = writing
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self._loop.run(self._writing.read()):
+            yield chunk
+
+    def close(self) -> None:
+        self._loop.run(self._writing.aclose())
+
+
+def is_chat(request: Any) -> bool:
+    return bool(request.method == "POST" and request.url.path.endswith("/chat/completions"))
+
+
+def respond(httpx: Any, reply: Reply, stream: Callable[[Writing], Any]) -> Any:
+    """The reply as a response of this httpx."""
+    if isinstance(reply.body, Writing):
+        return httpx.Response(reply.status, headers=dict(reply.headers), stream=stream(reply.body))
+    return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+
+
+@cache
+def _also(kind: type, base: type) -> Any:
+    """`kind` as a subclass of `base`, which httpx insists on and only the caller has imported."""
+    return type(kind.__name__, (kind, base), {})
