@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from forethought.thinking import Phase, Split, Splitter, overlap
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
+
+from forethought.thinking import Phase, Split, Splitter, overlap
 
 TEXT = st.text(alphabet="<think/> ab\n", max_size=40)
 
@@ -19,20 +22,20 @@ def split(pieces: list[str], phase: Phase = Phase.BEFORE) -> Split:
 def test_any_cut_gives_the_same(text: str, cuts: list[int]) -> None:
     """However the text is cut into pieces, the parts are those of the whole."""
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [text[start:end] for start, end in pairwise(edges)]
     assert split(pieces) == split([text])
 
 
 @given(st.text(alphabet="ab <\n"), st.text(alphabet="ab </think>\n"))
 def test_tags_part_thinking_from_answer(thought: str, answer: str) -> None:
-    """What stands between the tags is the thinking, everything after them the answer."""
-    assert split([f"\n<think>{thought}</think>{answer}"]) == (thought, answer)
+    """What stands between the tags is the thinking, what follows them the answer, without the blanks after a tag."""
+    assert split([f"\n<think>{thought}</think>{answer}"]) == (thought.lstrip(), answer.lstrip())
 
 
 @given(st.text(alphabet="ab <\n"), st.text(alphabet="ab <\n"))
 def test_an_open_thought_needs_no_opening_tag(thought: str, answer: str) -> None:
     """A stream that begins inside the thinking leaves it at the closing tag."""
-    assert split([f"{thought}</think>{answer}"], Phase.THINKING) == (thought, answer)
+    assert split([f"{thought}</think>{answer}"], Phase.THINKING) == (thought, answer.lstrip())
 
 
 def test_quoted_tags_are_text() -> None:

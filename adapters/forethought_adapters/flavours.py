@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -77,16 +77,22 @@ FLAVOURS: Mapping[str, Flavour] = {
         Flavour("generic", logprobs=False, old_limit=True),
     )
 }
-HOSTS = {"api.openai.com": "openai", ".openai.azure.com": "openai", "api.deepseek.com": "deepseek"}
+HOSTS = {"api.openai.com": "openai", "api.deepseek.com": "deepseek"}
 
 
 def flavour_of(name: str, base_url: str) -> Flavour:
-    """The flavour of this name; `auto` takes it from the host, for which everything unknown is generic."""
+    """The flavour of this name; `auto` takes it from the host, for which everything unknown is generic.
+
+    DeepSeek itself continues an answer only under its `/beta` URL.
+    """
+    url = urlsplit(base_url)
     if name == "auto":
-        host = urlsplit(base_url).hostname or ""
-        name = next((found for end, found in HOSTS.items() if host.endswith(end)), "generic")
+        azure = (url.hostname or "").endswith(".openai.azure.com")
+        name = "openai" if azure else HOSTS.get(url.hostname or "", "generic")
     if name not in FLAVOURS:
         raise InvalidPolicy("flavour", name, f"one of auto, {', '.join(FLAVOURS)} is expected")
+    if url.hostname == "api.deepseek.com" and not url.path.startswith("/beta"):
+        return replace(FLAVOURS[name], continuation=Continuation.TURNS, prefill=None)
     return FLAVOURS[name]
 
 

@@ -23,6 +23,22 @@ from forethought.errors import UpstreamError, UpstreamProtocol, UpstreamTimeout,
 Headers = tuple[tuple[bytes, bytes], ...]
 LARGE = 1 << 20
 """From this many bytes on, a body is sent in pieces so that it does not hold up the event loop."""
+HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Headers that speak of one connection and not of the message."""
+OURS = HOP | {b"host", b"content-length", b"expect", b"authorization", b"x-api-key", b"cookie"}
+"""Request headers that are not forwarded: those, what the client writes itself, and the caller's credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,17 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),  # callers of one process must not share cookies
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         )
+
+
+def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers of a request that may travel on to another server."""
+    pairs = ((name.lower(), value) for name, value in headers)
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs if name not in OURS}
+
+
+def passed_on(headers: Headers) -> Headers:
+    """The headers of an answer that may travel back."""
+    return tuple(pair for pair in headers if pair[0] not in HOP)
 
 
 def proxy_for(url: str) -> str | None:

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from pydantic_core import from_json, to_json
 
-from forethought.errors import InvalidPolicy, UpstreamError, UpstreamProtocol, UpstreamStatus
+from forethought.errors import InvalidPolicy, InvalidRequest, UpstreamError, UpstreamProtocol, UpstreamStatus
 from forethought.ports import Capabilities, Continuation, Stream
 from forethought.retry import Retry
 from forethought.throttle import Gate, Throttled
 from forethought.wire import Event, Request
 
 from .flavours import Flavour, body_of, flavour_of, splitter_of, thinking_is_over
-from .http import Client, Response
+from .http import Client, Response, forwarded, passed_on
 from .sse import Events
 from .wireform import Reader
 
@@ -30,10 +30,6 @@ LINGER_S = 0.1
 COST_HEADER = "x-litellm-response-cost"
 PLAIN = (("user-agent", "forethought"), ("accept-encoding", "identity"))
 ASKING = (*PLAIN, ("content-type", "application/json"), ("accept", "text/event-stream, application/json"))
-HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"}
-HOP_BY_HOP |= {"trailer", "transfer-encoding", "upgrade"}
-OURS = HOP_BY_HOP | {"host", "content-length", "expect", "authorization", "x-api-key", "cookie"}
-"""Request headers that are not relayed: they speak of the connection, or are secrets between caller and us."""
 
 
 def open_backend(
@@ -63,8 +59,14 @@ def open_backend(
     """
     if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
         raise InvalidPolicy("base_url", base_url, "a URL such as 'http://127.0.0.1:8000/v1' is expected")
-    if retries < 0:
-        raise InvalidPolicy("retries", retries, "0 or more is expected")
+    for option, value, least in (
+        ("retries", retries, 0),
+        ("max_connections", max_connections, 0),
+        ("requests_per_minute", requests_per_minute, 1),
+        ("concurrency", concurrency, 1),
+    ):
+        if value is not None and value < least:
+            raise InvalidPolicy(option, value, f"{least} or more is expected")
     kind = flavour_of(flavour, base_url)
     if raw_thinking and kind.prefill is not None:
         kind = replace(kind, continuation=Continuation.REASONING)
@@ -122,15 +124,9 @@ class OpenAIBackend:
 
         Headers of the hop and the caller's credentials are left out; this backend's own key is sent.
         """
-        own = self.own_headers()
-        pairs = ((key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in headers)
-        sent = [(key, value) for key, value in pairs if key not in OURS and key not in own]
-        async with (
-            self.gate.hold(),
-            self.client.send(method, path, body=body, headers=[*sent, *own.items()]) as answer,
-        ):
-            kept = tuple(pair for pair in answer.headers if pair[0].decode("latin-1") not in HOP_BY_HOP)
-            yield replace(answer, headers=kept)
+        sent = {**forwarded(headers), **self.own_headers()}
+        async with self.gate.hold(), self.client.send(method, path, body=body, headers=sent.items()) as answer:
+            yield replace(answer, headers=passed_on(answer.headers))
 
     async def get(self, path: str) -> bytes:
         """The body at `path`, such as `/models`; raises UpstreamStatus where it is not to be had."""
@@ -167,7 +163,7 @@ class _Call:
     async def stream(self, request: Request, /) -> AsyncGenerator[AsyncIterator[Event], None]:
         backend = self.backend
         reader = Reader(splitter_of(backend.flavour, request), answering=thinking_is_over(request))
-        body = to_json(body_of(backend.flavour, request))
+        body = _rendered(body_of(backend.flavour, request))
         headers = {**dict(ASKING), **backend.own_headers()}
         async with backend.client.send("POST", "/chat/completions", body=body, headers=headers.items()) as answer:
             await _check(answer)
@@ -210,6 +206,13 @@ async def _documents(answer: Response) -> AsyncGenerator[bytes, None]:
             yield data
     if empty:
         raise UpstreamProtocol(f"neither events nor a completion: {begun[:200]!r}")
+
+
+def _rendered(body: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(body)
+    except ValueError as error:
+        raise InvalidRequest("body", body, f"JSON values are expected ({error})") from error
 
 
 def _parsed(document: bytes) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import to_json
 
@@ -48,7 +48,7 @@ class Reader:
     def read(self, chunk: Any) -> Delta | None:
         """What a chunk adds, None where nothing; raises UpstreamStatus for an error, UpstreamProtocol for nonsense."""
         try:
-            if "error" in chunk and not chunk.get("choices"):
+            if chunk.get("error"):
                 raise error_in(chunk["error"])
             for name in META:
                 if chunk.get(name) is not None:
@@ -98,7 +98,8 @@ class Reader:
         elif text and self._splitter is not None:
             reasoning, text = self._splitter.feed(text)
         calls = tuple(numbered(fields.get("tool_calls") or ()))
-        logprobs = tuple(map(logprob_of, (choice.get("logprobs") or {}).get("content") or ()))
+        probs: JSON = choice.get("logprobs") or {}
+        logprobs = tuple(map(logprob_of, probs.get("content") or ()))
         extra = {name: value for name, value in fields.items() if name not in KNOWN and value is not None}
         if not (text or reasoning or calls or logprobs or extra):
             return None
@@ -158,6 +159,6 @@ def cost_of(value: object) -> Decimal | None:
 
 def error_in(error: Any) -> UpstreamError:
     """The error that a server reports inside an answer; 500 stands for a status that it does not name."""
-    code = error.get("code") if isinstance(error, Mapping) else None
-    status = int(code) if str(code).isdecimal() and 400 <= int(code) < 600 else 500
+    code = str(cast("JSON", error).get("code") if isinstance(error, dict) else "")
+    status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else 500
     return UpstreamStatus(status, to_json({"error": error}))

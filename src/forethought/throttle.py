@@ -40,8 +40,8 @@ class Gate:
         """Wait for a place, keep it while the block runs."""
         line = self._line()
         async with line.places:
-            async with line.head:
-                if line.throttler is not None:
+            if line.throttler is not None:
+                async with line.head:
                     await line.throttler.acquire()
             yield
 
