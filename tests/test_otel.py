@@ -195,17 +195,29 @@ class TestSpans:
         assert spans["chat b"].status.status_code is StatusCode.UNSET
 
     def test_decisions_are_events(self, telemetry: Telemetry) -> None:
-        """A decision is an event of its node's span, with the facts and the time of the record."""
+        """A decision is an event of its node's span, with numbers and names, and the time of the record."""
         run = Run.start("ask", sinks=[telemetry.sink()], clock=FakeClock(), wall=lambda: 7.0)
-        run.root.decide("vote", agreement=0.75, tally={"a": 3}, leaders=["a", "b"])
+        run.root.decide("vote", agreement=0.75, decided_by="majority", over=True, text="")
         run.root.end()
         (event,) = telemetry.spans()["invoke_workflow ask"].events
         assert (event.name, event.timestamp) == ("forethought.vote", 7 * 10**9)
         assert dict(event.attributes or {}) == {
             "forethought.agreement": 0.75,
-            "forethought.tally": '{"a": 3}',
-            "forethought.leaders": ("a", "b"),
+            "forethought.decided_by": "majority",
+            "forethought.over": True,
         }
+
+    def test_attributes_of_a_layer_keep_their_own_names(self, telemetry: Telemetry) -> None:
+        """What the conventions have no name for is written under `forethought.`, a model's name included."""
+        Run.start("ask", sinks=[telemetry.sink()]).root.child("vote", samples=8, model="m").end()
+        attributes: Any = telemetry.spans()["invoke_agent vote"].attributes
+        assert (attributes["forethought.samples"], attributes["forethought.model"]) == (8, "m")
+        assert "gen_ai.request.model" not in attributes
+
+    def test_an_empty_attribute_is_left_out(self, telemetry: Telemetry) -> None:
+        """A model without a name is not exported as an empty one."""
+        Run.start("ask", sinks=[telemetry.sink()]).root.child("m", "chat", model="").end()
+        assert "gen_ai.request.model" not in (telemetry.spans()["chat"].attributes or {})
 
     def test_a_run_that_is_not_sampled_is_harmless(self) -> None:
         """Spans that nobody records cost no attributes and raise nothing."""
@@ -230,9 +242,10 @@ class TestSpans:
 class TestContent:
     def converse(self, telemetry: Telemetry) -> str:
         """All that was exported of a run whose record holds content, as text."""
-        run = ask(telemetry.sink(), input_messages=QUESTION, output_messages=ANSWER)
+        ask(telemetry.sink(), input_messages=QUESTION, output_messages=ANSWER)
         run = Run.start("second", sinks=[telemetry.sink()])
-        run.root.decide("vote", answer="secret answer", agreement=1)
+        run.root.decide("vote", text="secret answer", votes={"secret answer": 3}, leaders=["secret"], agreement=1)
+        run.root.child("vote", answer="secret answer").end()
         run.root.end()
         return "".join(span.to_json() for span in telemetry.spans().values())
 
@@ -269,6 +282,18 @@ class TestContent:
                 "finish_reason": "stop",
             }
         ]
+
+    def test_decisions_tell_all_on_the_opt_in(self, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the opt-in the text and the tables of a decision are in its event."""
+        monkeypatch.setenv(SWITCH, "SPAN_ONLY")
+        self.converse(telemetry)
+        (event,) = telemetry.spans()["invoke_workflow second"].events
+        assert dict(event.attributes or {}) == {
+            "forethought.text": "secret answer",
+            "forethought.votes": '{"secret answer": 3}',
+            "forethought.leaders": ("secret",),
+            "forethought.agreement": 1,
+        }
 
     def test_tool_calls_and_their_answers_are_parts(
         self, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch

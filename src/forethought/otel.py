@@ -17,8 +17,8 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
 from .otel_names import (
     INFERENCE,
     end_attributes,
-    event_attributes,
     metric_attributes,
+    own_attributes,
     span_kind,
     span_name,
     start_attributes,
@@ -130,7 +130,7 @@ class OtelSink:
     def _tell(self, node: RunNode, decision: Decision) -> None:
         span = self._spans.get(node)
         if span is not None and span.is_recording():
-            name, facts = f"forethought.{decision.what}", event_attributes(decision.facts)
+            name, facts = f"forethought.{decision.what}", own_attributes(decision.facts)
             span.add_event(name, facts, _unix_ns(node, decision.at))
 
     def _measure(self, node: RunNode) -> None:

@@ -47,8 +47,23 @@ _OF_METRICS: Final = ("model", "provider", "server_address", "server_port", "res
 _APART: Final = frozenset({"finish_reason", "local", "traced_elsewhere", "input_messages", "output_messages"})
 """Attributes of the record that are not copied one to one."""
 
-CONTENT: Final = frozenset({"text", "answer", "answers", "question", "say", "suffix", "input", "output"})
-"""Facts of decisions that hold what was asked or said; they need the same opt-in as messages."""
+_NAMES: Final = frozenset(
+    {
+        "by",
+        "decided_by",
+        "finish_reason",
+        "judge",
+        "kind",
+        "layer",
+        "limit",
+        "model",
+        "policy",
+        "reason",
+        "scope",
+        "stop_reason",
+    }
+)
+"""Facts whose text is a name of ours. Other text may be what was asked or said, and needs the opt-in of messages."""
 
 
 def span_name(node: RunNode) -> str:
@@ -108,10 +123,14 @@ def metric_attributes(node: RunNode) -> Attributes:
     return attributes
 
 
-def event_attributes(facts: Mapping[str, Any]) -> Attributes:
-    """The facts of a decision; what was asked or said only where content is asked for."""
+def own_attributes(facts: Mapping[str, Any]) -> Attributes:
+    """What has no name in the conventions: numbers and names, and other text only where content is asked for."""
     content = capture_content()
-    return {f"forethought.{name}": _plain(value) for name, value in _set(facts) if content or name not in CONTENT}
+    return {
+        f"forethought.{name}": _plain(value)
+        for name, value in _set(facts)
+        if content or name in _NAMES or isinstance(value, int | float)
+    }
 
 
 def _usage(node: RunNode) -> Iterator[tuple[str, int]]:
@@ -132,9 +151,8 @@ def _usage(node: RunNode) -> Iterator[tuple[str, int]]:
 def _own(node: RunNode) -> Iterator[tuple[str, AttributeValue]]:
     """Attributes that the conventions have no name for."""
     known = _CALL if node.operation in INFERENCE else {}
-    for name, value in _set(node.attributes):
-        if name not in known and name not in _APART and name not in CONTENT:
-            yield f"forethought.{name}", _plain(value)
+    own = {name: value for name, value in node.attributes.items() if name not in known and name not in _APART}
+    yield from own_attributes(own).items()
 
 
 def _content(node: RunNode) -> Iterator[tuple[str, str]]:
@@ -148,7 +166,7 @@ def _content(node: RunNode) -> Iterator[tuple[str, str]]:
 
 
 def _set(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((name, value) for name, value in values.items() if value is not None)
+    return ((name, value) for name, value in values.items() if value is not None and value != "")
 
 
 def _plain(value: object) -> AttributeValue:
