@@ -1,0 +1,65 @@
+# Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UPSTREAM ?= https://api.openai.com/v1
+
+# llama-cpp-python comes as source; what we do not use is not built.
+export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_CURL=OFF
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench bench-proxy serve clean
+
+help: ## list what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/.local ## install the local engine and see it think, vote and stop early
+	$(BIN)/forethought demo
+
+serve: .venv/.local ## serve the embedded model on http://127.0.0.1:8000/v1
+	$(BIN)/forethought serve --pocket
+
+test: check .venvs/openai3/.ready ## install everything and run every check and test
+	$(BIN)/python -m pytest
+
+check: .venv/.dev ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: .venv/.dev ## format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: bench-proxy bench-vote ## every benchmark
+
+bench-proxy: .venv/.dev ## CPU per request of the proxy, against a bare relay and LiteLLM's
+	$(BIN)/python tests/bench/proxy.py
+
+bench-vote: .venv/.dev ## what thinking, voting and stopping early are worth on the embedded model
+	$(BIN)/python tests/bench/vote.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.local: pyproject.toml | .venv/bin/python
+	@echo "Installing Forethought with its local engine; building llama.cpp takes some minutes the first time."
+	$(BIN)/pip install --quiet -e ".[local,proxy]"
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	@echo "Installing Forethought with all it can use; building llama.cpp takes some minutes the first time."
+	$(BIN)/pip install --quiet -e ".[dev]"
+	@touch $@ .venv/.local
+
+# openai 3.x runs on another HTTP stack than 2.x, and litellm may pin 2.x: it gets an environment of its own.
+.venvs/openai3/.ready: pyproject.toml
+	$(PYTHON) -m venv .venvs/openai3
+	.venvs/openai3/bin/pip install --quiet -e ".[proxy]" "openai>=3,<4"
+	@touch $@
+
+clean: ## remove what was installed and built
+	rm -rf .venv .venvs dist build .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,87 @@
+"""Every backend there is, each over the real part it speaks to, under one suite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from support.upstream import Upstream, says
+
+from forethought import plugins
+from forethought.engine import Engine
+from forethought.policy import Policy
+from forethought.ports import Backend
+from forethought.search.vote import Vote
+from forethought.stack import stack
+from forethought.steer.limit import Limit
+from forethought.testing import Replay, Script, Scripted
+from forethought.wire import Request
+
+ANSWER = "forty two and that is my final word on it"
+THOUGHT = "six times seven is easy"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A backend under test, a request that it can answer, and how many of its calls go on right now."""
+
+    backend: Backend
+    request: Request
+    live: Callable[[], int]
+
+
+def _scripted() -> Scripted:
+    return Scripted(Script(ANSWER, reasoning=THOUGHT, delay=0.001))
+
+
+@asynccontextmanager
+async def scripted() -> AsyncIterator[Case]:
+    backend = _scripted()
+    yield Case(backend, Request.of("?"), lambda: backend.live)
+
+
+@asynccontextmanager
+async def replay() -> AsyncIterator[Case]:
+    backend = Replay([{"question": "?", "samples": [f"<think>{THOUGHT}</think>{ANSWER}"]}])
+    yield Case(backend, Request.of("?"), lambda: 0)
+
+
+@asynccontextmanager
+async def openai_http() -> AsyncIterator[Case]:
+    async with Upstream(says(ANSWER, reasoning=THOUGHT, pause=0.001)) as upstream:
+        async with plugins.load("forethought.backends", "openai")(upstream.base_url, api_key="k") as backend:
+            yield Case(backend, Request.of("?", model="fake"), lambda: upstream.live)
+
+
+@asynccontextmanager
+async def litellm() -> AsyncIterator[Case]:
+    async with Upstream(says(ANSWER, reasoning=THOUGHT, pause=0.001)) as upstream:
+        backend = plugins.open_backend("litellm", api_base=upstream.base_url, api_key="k")
+        yield Case(backend, Request.of("?", model="openai/fake"), lambda: upstream.live)
+
+
+@asynccontextmanager
+async def pocket() -> AsyncIterator[Case]:
+    pytest.importorskip("llama_cpp", reason="the local engine needs llama-cpp-python")
+    backend = plugins.load("forethought.backends", "pocket")()
+    problem = plugins.load("forethought.problems", "pocket").problems("dev", 1, seed=1)[0]
+    async with backend:
+        request = Request(tuple(problem.messages), {"seed": 1, "temperature": 1.0})
+        yield Case(backend, request, lambda: backend.live)
+
+
+@asynccontextmanager
+async def layered() -> AsyncIterator[Case]:
+    backend = _scripted()
+    yield Case(stack(backend, [Vote(samples=3), Limit(reasoning_tokens=3)]), Request.of("?"), lambda: backend.live)
+
+
+@asynccontextmanager
+async def engine() -> AsyncIterator[Case]:
+    backend = _scripted()
+    yield Case(Engine(backend, Policy("p", layers=(Limit(),))), Request.of("?"), lambda: backend.live)
+
+
+CASES = {made.__name__: made for made in (scripted, replay, openai_http, litellm, pocket, layered, engine)}
