@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .equivalence import Clusters, canonical, same
 from .extraction import extract
+from .symbolic import load
 
-__all__ = ["Clusters", "canonical", "extract", "same"]
+__all__ = ["Clusters", "canonical", "extract", "load", "same"]

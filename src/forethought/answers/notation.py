@@ -43,14 +43,14 @@ _CHARACTERS = str.maketrans(
 )
 _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"))
 _LONE_WORD = re.compile(r"\(\s*(\w+)\s*\)[.:]?")
-_NAMED = re.compile(r"^\\?[A-Za-z]\s*=\s*(?=[^=]+$)")
+_NAMED = re.compile(r"^\\?[A-Za-z]\s*(?:=|\\in(?![a-z]))\s*(?=[^=]+$)")
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:left|right|displaystyle)(?![A-Za-z])", ""),
-        (r"\\[!,;:]", ""),
+        (r"(?<!\\)\\[!,;:]", ""),
         (r"\{,\}", ","),
-        (r"\\ |~", " "),
+        (r"(?<!\\)\\ |~", " "),
         (r"\\[dt]frac(?![A-Za-z])", r"\\frac"),
         (r"\^\s*(?:\\circ|\{\s*\\circ\s*\})", "°"),
         (r"\\([$%])", r"\1"),
