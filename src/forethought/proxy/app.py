@@ -15,14 +15,14 @@ from starlette.routing import Route
 from .. import policy as policies_
 from ..budget import Budget
 from ..errors import ForethoughtError, MissingCapability
+from ..front import jsonio
+from ..front.errors import Refused, failure_of
+from ..front.select import Selector
 from ..policy import Policy
 from ..ports import Backend, Sink
-from . import jsonio
 from .asgi import request_id
 from .chat import Access, Chat, Thinkers
-from .errors import Refused, failure_of
 from .models import Models
-from .select import Selector
 from .upstream import Closing, Keyed, Relaying
 
 MAX_BODY_BYTES = 32 << 20

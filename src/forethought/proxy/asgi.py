@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from .errors import Failure, Headers, Refused
+from ..front.errors import Failure, Headers, Refused
 
 JSON_TYPE = (b"content-type", b"application/json")
 VERSION = (b"openai-version", b"2020-10-01")

@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar, cast
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
-from .. import fold
-from ..context import Context
 from ..engine import Engine
-from ..errors import InvalidRequest, UpstreamProtocol
-from ..ledger import BudgetScope
+from ..front import jsonio
+from ..front.errors import Refused
+from ..front.question import Question, stream, whole
+from ..front.select import INLINE, NONE, Selector
 from ..policy import Policy
 from ..ports import Backend, Sink
-from ..wire import Done, Request
-from . import jsonio
-from .answer import Chunks, Form, closing, completion
 from .asgi import JSON_TYPE, Gone, header, read_json_body, request_id, send_whole, while_connected
-from .errors import Refused
-from .outbox import Outbox, pour
+from .outbox import pour
 from .relay import relay
-from .select import INLINE, NONE, Selection, Selector
 from .upstream import Keyed, Relaying
-
-MAX_CHOICES = 128
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request that is to be thought about, with the form of its answer."""
-
-    request: Request
-    form: Form
-    choices: int
-    streamed: bool
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self:
-        """Raises InvalidRequest naming the first field that is wrong."""
-        scope = None if selection.budget is None else BudgetScope(selection.budget, "request")
-        request = Request.from_json(selection.body, Context(scope=scope))
-        name = NONE if selection.policy is None else selection.policy.name
-        form = Form.of(request, name, selection.progress, _stream_options(request))
-        choices = request.params.get("n") or 1
-        if choices > MAX_CHOICES:
-            raise InvalidRequest("n", choices, f"at most {MAX_CHOICES} choices are given")
-        bare = request.with_params(n=None, stream=None, stream_options=None)
-        return cls(bare, form, choices, bool(request.params.get("stream")))
-
-    @property
-    def branches(self) -> list[Request]:
-        """One request for each choice, which share seed and budget."""
-        if self.choices == 1:
-            return [self.request]
-        return [self.request.branch(index, of=self.choices) for index in range(self.choices)]
 
 
 @dataclass(slots=True)
@@ -125,45 +86,10 @@ class Chat:
 
     async def _think(self, engine: Engine, question: Question, send: Send) -> None:
         if question.streamed:
-            await pour(lambda outbox: _stream(engine, question, outbox), send, self.heartbeat_s)
+            await pour(lambda outbox: stream(engine, question, outbox), send, self.heartbeat_s)
             return
         started = time.perf_counter()
-        whole = await _side_by_side([fold.complete(engine, request) for request in question.branches])
+        body = await whole(engine, question)
         taken = str(round((time.perf_counter() - started) * 1000)).encode()
         headers = [JSON_TYPE, (b"openai-processing-ms", taken), *request_id()]
-        await send_whole(send, 200, jsonio.write(completion(question.form, whole)), headers)
-
-
-async def _stream(engine: Engine, question: Question, outbox: Outbox) -> None:
-    requests = enumerate(question.branches)
-    ends = await _side_by_side([_choice(engine, r, Chunks(question.form, i), outbox) for i, r in requests])
-    outbox.put(closing(question.form, ends))
-
-
-async def _choice(engine: Engine, request: Request, chunks: Chunks, outbox: Outbox) -> Done:
-    async with engine.stream(request) as events:
-        async for event in events:
-            outbox.put(chunks.write(event))
-            if isinstance(event, Done):
-                return event
-            await outbox.room()
-    raise UpstreamProtocol("the stream ended without saying why it ended")
-
-
-async def _side_by_side(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; the first failure ends the others and is raised as it was."""
-    if len(works) == 1:
-        return [await works[0]]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def _stream_options(request: Request) -> Mapping[str, Any] | None:
-    options = request.params.get("stream_options")
-    if options is not None and not isinstance(options, Mapping):
-        raise InvalidRequest("stream_options", options, "an object is expected")
-    return cast("Mapping[str, Any] | None", options)
+        await send_whole(send, 200, body, headers)

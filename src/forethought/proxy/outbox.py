@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Send
 
 from ..errors import ForethoughtError
-from . import sse
+from ..front import sse
+from ..front.errors import Headers, failure_of
 from .asgi import request_id
-from .errors import Headers, failure_of
 
 ROOM = 1 << 18
 """Bytes that may wait for a slow caller before the run waits with them."""

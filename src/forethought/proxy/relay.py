@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from starlette.types import Send
 
 from ..errors import UpstreamError
-from . import sse
-from .errors import failure_of
+from ..front import sse
+from ..front.errors import failure_of
 from .upstream import Answer, Relaying
 
 PATH = "/chat/completions"
