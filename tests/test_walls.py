@@ -29,7 +29,7 @@ ROOMS = [
     {"context"},
     {"wire"},
     {"ports"},
-    {"limits", "ledger", "budget", "trace", "answers", "tokens", "pricing", "otel_names", "otel_content", "otel",
+    {"limits", "ledger", "budget", "trace", "tally", "answers", "tokens", "pricing", "otel_names", "otel_content", "otel",
      "thinking", "fold", "store", "plugins", "toml_lines", "stack", "chunks"},
     {"testing", "judge", "retry", "throttle", "meter", "shape", "steer"},
     {"search", "learn"},

@@ -22,7 +22,7 @@ from .errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from .fold import complete, fold
+from .fold import complete
 from .plugins import open_backend
 from .policy import Policy
 from .ports import Backend, Capabilities, Continuation, Judge, Layer, Sink, Steer, Store, Stream
@@ -73,7 +73,6 @@ __all__ = [
     "Usage",
     "__version__",
     "complete",
-    "fold",
     "open_backend",
     "stack",
     "wrap",

@@ -138,7 +138,7 @@ class Node(Protocol):
         """Open a node below this one; `operation` is its OpenTelemetry GenAI operation."""
         ...
 
-    def decide(self, what: str, **facts: Any) -> None:
+    def decide(self, what: str, /, **facts: Any) -> None:
         """Record a decision taken here; facts are JSON values."""
         ...
 

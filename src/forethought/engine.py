@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import fold, policy
+from . import policy
 from .budget import Budget, current_scope
+from .fold import complete
 from .ledger import BudgetScope
 from .meter import Metered
 from .otel import OtelSink
@@ -71,7 +72,7 @@ class Engine:
 
     async def complete(self, request: Request, /) -> Completion:
         """Answer one request and wait for the whole answer."""
-        return await fold.complete(self, request)
+        return await complete(self, request)
 
     async def ask(self, question: str, /, *, system: str | None = None, **params: Any) -> Completion:
         """Answer a question in words; `params` are fields of the chat-completions body."""

@@ -76,5 +76,5 @@ class Partial:
 
     def _add_extra(self, name: str, value: Any) -> None:
         known: Any = self._extra.get(name)
-        grows = isinstance(known, str | list) and isinstance(value, str | list)
-        self._extra[name] = known + value if grows and type(known) is type(value) else value
+        pieces = type(known) is type(value) and isinstance(known, str | list)
+        self._extra[name] = known + value if pieces else value  # pyright: ignore[reportUnknownVariableType]

@@ -59,7 +59,7 @@ async def _total(
             told = event.report if report is None else {**report, "stop_reason": reason, **event.report}
             yield replace(event, usage=node.usage, cost=node.cost, report=told)
         elif isinstance(event, Note) and not event.by:
-            node.decide(event.kind, text=event.text, **(event.data or {}))
+            node.decide(event.kind, **{"text": event.text, **(event.data or {})})
             yield replace(event, by=node.name)
         else:
             yield event

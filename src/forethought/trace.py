@@ -127,7 +127,7 @@ class RunNode:
         """Add attributes that were not known when the node was opened."""
         self.attributes.update(attributes)
 
-    def decide(self, what: str, **facts: Any) -> None:
+    def decide(self, what: str, /, **facts: Any) -> None:
         """Record a decision taken here; facts are JSON values."""
         self.decisions_dropped += len(self.decisions) == MAX_DECISIONS
         decision = Decision(what, facts, self.run.elapsed())

@@ -24,6 +24,7 @@ from ..ports import (
     Steering,
     Stop,
 )
+from ..tally import prompt_estimate
 from ..wire import Delta, Done, Event, Note, Prefix, Request
 
 ANSWER_TOKENS = 256
@@ -62,14 +63,15 @@ def situation_of(inner: Backend, request: Request, /) -> Situation:
     asked = request.max_tokens
     kept = scope.answer_tokens if scope is not None and scope.limited else ANSWER_TOKENS
     kept = kept if asked is None else min(kept, max(1, asked // 4))
+    share, prompt = request.context.share, prompt_estimate(request, inner.capabilities.chars_per_token)
     limits = [
         None if asked is None else asked - kept,
-        None if scope is None else scope.headroom(),
+        None if scope is None else scope.headroom(share=share, prompt_tokens=prompt),
     ]
     return Situation(
         request,
         inner.capabilities,
-        reasoning_tokens=None if scope is None else scope.reasoning_headroom(),
+        reasoning_tokens=None if scope is None else scope.reasoning_headroom(share=share),
         output_tokens=min((limit for limit in limits if limit is not None), default=None),
         answer_tokens=kept,
     )
