@@ -35,6 +35,7 @@ ROOMS = [
     {"search", "learn"},
     {"policy"},
     {"engine"},
+    {"front"},
     {"clients"},
     {"proxy", "evaluate"},
     {"cli"},
