@@ -11,9 +11,9 @@ from forethought.thinking import THINK, Tags
 
 from .backend import LlamaCpp
 from .options import Options
-from .state import Facts, Load
+from .state import Facts, Occupancy
 
-__all__ = ["Facts", "LlamaCpp", "Load", "Options", "open_backend"]
+__all__ = ["Facts", "LlamaCpp", "Occupancy", "Options", "open_backend"]
 
 
 def open_backend(model: str | Path, **options: Any) -> LlamaCpp:

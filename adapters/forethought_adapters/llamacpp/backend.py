@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import jinja2
@@ -19,7 +21,7 @@ from forethought.wire import JSON, Done, Event, Request
 from .engine import Engine, Ticket, Worker
 from .job import MAX_TOP_LOGPROBS, job_of
 from .options import Options
-from .state import Facts, Load
+from .state import Facts, Occupancy
 from .template import ChatTemplate
 
 
@@ -36,6 +38,7 @@ class LlamaCpp:
         self._engine: Engine | None = None
         self._template: ChatTemplate | None = None
         self._closed = False
+        self._gate = threading.Lock()  # several threads may each bring an event loop
         self.capabilities = Capabilities(
             name=options.name,
             continuation=Continuation.RAW,
@@ -47,26 +50,19 @@ class LlamaCpp:
         )
 
     @property
-    def load_now(self) -> Load:
+    def occupancy(self) -> Occupancy:
         """What the engine is doing, as of its last step."""
-        return self._engine.load if self._engine else Load()
+        return self._engine.occupancy if self._engine else Occupancy()
 
     async def load(self) -> Facts:
         """Load the model unless that was done; returns what it is."""
-        if self._closed:
-            raise EngineStopped(f"the backend {self._options.name!r} is closed")
-        engine = self._engine
-        if engine is None or (engine.stopped and engine.facts.done() and engine.facts.exception()):
-            engine = self._engine = Engine(self._open_worker, self._options.name)
-        return await asyncio.wrap_future(engine.facts)
+        return await asyncio.wrap_future(self._started().facts)
 
     @asynccontextmanager
     async def stream(self, request: Request, /) -> AsyncGenerator[AsyncIterator[Event]]:
         """Entering queues the request, leaving frees its sequence within a step."""
-        facts = await self.load()
-        engine = self._engine
-        if engine is None:
-            raise EngineStopped(f"the backend {self._options.name!r} is closed")
+        engine = self._started()
+        facts = await asyncio.wrap_future(engine.facts)
         rendered = self._templated(facts).render(request)
         ticket = engine.submit(job_of(request, rendered.text, rendered.phase, self._options.seed))
         try:
@@ -76,8 +72,9 @@ class LlamaCpp:
 
     async def aclose(self) -> None:
         """Free model and thread; requests in flight get EngineStopped. Closing twice changes nothing."""
-        self._closed = True
-        engine, self._engine = self._engine, None
+        with self._gate:
+            self._closed = True
+            engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
             await asyncio.to_thread(engine.join)
@@ -87,6 +84,15 @@ class LlamaCpp:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _started(self) -> Engine:
+        """The engine, which is started on first use, and again where the model could not be loaded."""
+        with self._gate:
+            if self._closed:
+                raise EngineStopped(f"the backend {self._options.name!r} is closed")
+            if self._engine is None or self._engine.unloaded:
+                self._engine = Engine(partial(_open_worker, self._options), self._options.name)
+            return self._engine
 
     def _templated(self, facts: Facts) -> ChatTemplate:
         if self._template is None:
@@ -103,11 +109,12 @@ class LlamaCpp:
                 raise InvalidModelFile(path, f"its chat template does not compile: {error}") from error
         return self._template
 
-    def _open_worker(self) -> Worker:
-        """Runs in the owner thread."""
-        from .worker import Worker  # noqa: PLC0415 - imports the optional SDK, off the event loop
 
-        return Worker(self._options)
+def _open_worker(options: Options) -> Worker:
+    """Runs in the owner thread."""
+    from .worker import Worker  # noqa: PLC0415 - imports the optional SDK, off the event loop
+
+    return Worker(options)
 
 
 def _identified(ticket: Ticket, name: str) -> AsyncIterator[Event]:

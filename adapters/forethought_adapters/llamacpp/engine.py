@@ -18,7 +18,7 @@ from forethought.errors import EngineStopped, InvalidRequest
 from forethought.wire import Delta, Done
 
 from .job import Job
-from .state import Facts, Load
+from .state import Facts, Occupancy
 
 Item: TypeAlias = Delta | Done | BaseException
 
@@ -31,7 +31,7 @@ class Worker(Protocol):
     facts: Facts
 
     @property
-    def load(self) -> Load: ...
+    def occupancy(self) -> Occupancy: ...
     @property
     def busy(self) -> bool: ...
     def submit(self, key: int, job: Job) -> None: ...
@@ -105,14 +105,19 @@ class Engine:
         _running.add(self)
 
     @property
-    def load(self) -> Load:
+    def occupancy(self) -> Occupancy:
         """As of the last step."""
-        return self._owner.load
+        return self._owner.occupancy
 
     @property
     def stopped(self) -> bool:
         """Whether requests are refused: closed, died, or never loaded."""
         return self._owner.stopped
+
+    @property
+    def unloaded(self) -> bool:
+        """Whether the model could not be loaded."""
+        return self.facts.done() and self.facts.exception() is not None
 
     def submit(self, job: Job) -> Ticket:
         """Queue a job for the running event loop; raises EngineStopped where there is nobody to do it."""
@@ -140,7 +145,7 @@ class _Owner:
     def __init__(self, open_worker: Callable[[], Worker]) -> None:
         self.facts: Future[Facts] = Future()
         self.facts.set_running_or_notify_cancel()  # one impatient caller must not cancel the load for all
-        self.load = Load()
+        self.occupancy = Occupancy()
         self.stopped = False
         self._open_worker = open_worker
         self._inbox: SimpleQueue[_Message] = SimpleQueue()
@@ -176,7 +181,7 @@ class _Owner:
     def _serve(self, worker: Worker) -> None:
         while self._listen(worker):
             outcomes = worker.step() if worker.busy else []
-            self.load = worker.load
+            self.occupancy = worker.occupancy
             self._deliver(outcomes)
 
     def _listen(self, worker: Worker) -> bool:
@@ -224,7 +229,7 @@ class _Owner:
             if isinstance(message, _Submit):
                 self._tickets[message.ticket.key] = message.ticket
         self._deliver([(key, cause) for key in self._tickets])
-        self.load = Load()
+        self.occupancy = Occupancy()
 
 
 def _put_all(letter: list[tuple[Ticket, Item]]) -> None:

@@ -219,5 +219,7 @@ def _contextualise(model: Any, options: Options, trained: int, slots: int) -> An
     params.n_batch = params.n_ubatch = max(options.n_batch, options.n_parallel)
     params.n_seq_max = slots
     params.n_threads = params.n_threads_batch = options.threads
+    if not _llama.llama_supports_gpu_offload():
+        params.flash_attn_type = 0  # on a CPU it is no faster and loses two digits of the logits
     params.kv_unified = True  # with it a part of a sequence can be copied; without, that aborts the process
     return _llama.llama_init_from_model(model, params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,8 @@ class Sampler:
         if asked.min_p > 0.0:
             weights = np.where(weights >= asked.min_p * weights.max(), weights, 0.0)
         steps = weights.cumsum()
-        place: Any = np.searchsorted(steps, self._random.random() * steps[-1], side="right")
-        return int(ids[min(int(place), len(ids) - 1)])
+        place = np.count_nonzero(steps <= self._random.random() * steps[-1])
+        return int(ids[min(place, len(ids) - 1)])
 
     def _measured(self, row: Row, token: int) -> Picked:
         logprobs = row.astype(np.float64) - _log_sum(row)
@@ -96,6 +96,5 @@ def _nucleus(ids: Ids, weights: NDArray[np.float64], share: float) -> tuple[Ids,
     """The fewest likeliest ids that hold `share` of the weight (Holtzman et al. 2020); at least one."""
     order = np.argsort(-weights, kind="stable")
     held = weights[order].cumsum()
-    last: Any = np.searchsorted(held, share * held[-1])
-    kept = order[: int(last) + 1]
+    kept = order[: np.count_nonzero(held < share * held[-1]) + 1]
     return ids[kept], weights[kept]

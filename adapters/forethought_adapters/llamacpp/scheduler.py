@@ -16,7 +16,7 @@ from .cells import Cells
 from .job import Job
 from .sampling import Picked
 from .sequence import Outcome, Sequence, common
-from .state import Load
+from .state import Occupancy
 
 HEADROOM = 32
 """Cells that must be free for each admitted sequence to write into; beyond that the youngest has to give way."""
@@ -77,9 +77,9 @@ class Scheduler:
         self._pieces: dict[int, bytes] = {}
 
     @property
-    def load(self) -> Load:
+    def occupancy(self) -> Occupancy:
         used = self._cells.total - self._cells.free
-        return Load(len(self._live), len(self._waiting), len(self._parked), used, self._evaluated)
+        return Occupancy(len(self._live), len(self._waiting), len(self._parked), used, self._evaluated)
 
     @property
     def busy(self) -> bool:
@@ -114,6 +114,7 @@ class Scheduler:
         self._adopt()
         plan = self._plan()
         rows = self._evaluate(plan)
+        self._adopt()  # before a source can end and be evicted
         ready = [sequence for sequence, _ in plan if not sequence.pending]
         drawn = zip(ready, rows, strict=True)
         return [(sequence.key, outcome) for sequence, row in drawn for outcome in self._advance(sequence, row)]

@@ -22,7 +22,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Occupancy:
     """What an engine is doing: sequences `live`, `waiting` and `parked`, cells in use, tokens evaluated so far.
 
     Parked sequences are finished ones whose cells are kept until somebody needs them.

@@ -52,7 +52,7 @@ class ChatTemplate:
         }
         try:
             text = self._template.render(fields)
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             # A template is a program of the model's maker: whatever it stumbles over is in the messages.
             raise InvalidRequest("messages", list(request.messages), f"the chat template refuses: {error}") from error
         return self._continue(text, request.prefix)

@@ -24,7 +24,7 @@ _WIDTH, _HEADS, _HIDDEN, _LAYERS = 32, 2, 64, 2
 
 
 def write_tiny(path: Path, *, seed: int = 7, template: str | None = TEMPLATE) -> Path:
-    """A model that chatters: loud random weights, so that its likeliest token is clearly the likeliest."""
+    """A model that chatters in printable ASCII and seldom ends; its weights are loud, so ties are rare."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_vocab_size(FIRST_SPECIAL + len(SPECIALS))
     writer.add_context_length(CONTEXT)
@@ -73,7 +73,9 @@ def _write_weights(writer: gguf.GGUFWriter, random: np.random.Generator) -> None
         writer.add_tensor(f"{name}.weight", np.ones(_WIDTH, np.float32))
 
     add("token_embd", vocabulary, _WIDTH, scale=1.0)
-    add("output", vocabulary, _WIDTH)
+    printable = np.isin(np.arange(vocabulary), range(32, 127))
+    output = random.standard_normal((vocabulary, _WIDTH)) * np.where(printable, 0.5, 0.05)[:, None]
+    writer.add_tensor("output.weight", output.astype(np.float32))
     norm("output_norm")
     for layer in range(_LAYERS):
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
