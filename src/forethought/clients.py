@@ -4,35 +4,53 @@
 
 Which clients can be wrapped is found by entry point, in the group `forethought.clients`. Each entry is a function
 
-    wrap(client, engine, **options) -> the wrapped copy, or None where this is not its kind of client
+    wrap(client, thinking, **options) -> the wrapped copy, or None where this is not its kind of client
 
-that leaves `client` untouched and imports no SDK that is not loaded already. `engine` is called with a backend,
-which asks the client's own server the client's own way, and gives back the engine to run over it; called once when
-the client is wrapped, it raises what is wrong with the policy there and then. `options` are the caller's.
+that leaves `client` untouched and imports no SDK that is not loaded already. `thinking` says which policy and budget
+a request gets and makes the engine that runs it over a backend, which asks the client's own server the client's own
+way. `options` are the caller's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from . import plugins
 from .budget import Budget
 from .engine import Engine
 from .errors import ForethoughtError
+from .front.select import Selector
 from .otel import OtelSink
-from .policy import Policy, load
+from .policy import Policy, available, load
 from .ports import Backend, Sink
 from .pricing import Prices
 
 CLIENTS = "forethought.clients"
 
 Client = TypeVar("Client")
-EngineOver: TypeAlias = Callable[[Backend], Engine]
 
 
-class NotWrappable(ForethoughtError):  # noqa: N818  named as the other errors are
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How the requests of one wrapped client are thought about."""
+
+    selector: Selector
+    sinks: Sequence[Sink]
+    prices: Prices
+
+    def engine(self, backend: Backend, policy: Policy | None) -> Engine:
+        """The engine for a policy that was selected; raises MissingCapability where it cannot run on `backend`."""
+        return Engine(backend, policy, sinks=self.sinks, prices=self.prices)
+
+    def check(self, backend: Backend) -> None:
+        """Raise now what would be wrong with the default policy once it is asked."""
+        self.engine(backend, self.selector.default)
+
+
+class NotWrappable(ForethoughtError):
     """No adapter knows this kind of client; `known` lists the adapters that are installed."""
 
     def __init__(self, client: object, known: Sequence[str]) -> None:
@@ -53,21 +71,21 @@ def wrap(
 ) -> Client:
     """A copy of `client`, of the same type, whose chat completions are answered as `policy` says.
 
-    `policy`, `budget`, `sinks` and `prices` are those of an Engine, `options` those of the adapter (`flavour`: which
-    kind of server the client talks to, `auto` by default). Requests still go out through the client's own
-    transport, and `client` itself stays as it was. Raises NotWrappable, InvalidPolicy and MissingCapability here
-    and not when the copy is asked.
+    `policy`, `budget` (of each request), `sinks` and `prices` are those of an Engine, `options` those of the adapter
+    (`flavour`: which kind of server the client talks to, `auto` by default). A request may choose for itself as it
+    may with the proxy, by its field `forethought` or the alias of its model; its budget only becomes tighter.
+    Requests go out through the client's own transport, and `client` itself stays as it was. Raises NotWrappable,
+    InvalidPolicy and MissingCapability here and not when the copy is asked.
     """
     chosen = None if policy is None else load(policy)
-    told = (OtelSink(),) if sinks is None else tuple(sinks)
-    known = Prices() if prices is None else prices
-
-    def engine(backend: Backend) -> Engine:
-        return Engine(backend, chosen, budget=budget, sinks=told, prices=known)
-
+    thinking = Thinking(
+        Selector(available(), chosen, budget),
+        (OtelSink(),) if sinks is None else tuple(sinks),
+        Prices() if prices is None else prices,
+    )
     adapters = plugins.names(CLIENTS)
     for name in adapters:
-        wrapped: Client | None = plugins.load(CLIENTS, name)(client, engine, **options)
+        wrapped: Client | None = plugins.load(CLIENTS, name)(client, thinking, **options)
         if wrapped is not None:
             return wrapped
     raise NotWrappable(client, adapters)

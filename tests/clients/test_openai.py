@@ -139,7 +139,7 @@ async def test_streams_spell_the_answer(sdk: Sdk, upstream: Upstream) -> None:
     assert choices[0].delta.role == "assistant"
     assert [choice.delta.content for choice in choices if choice.delta.content] == ["it", " is", " 42"]
     assert choices[-1].finish_reason == "stop"
-    assert chunks[-1].model_extra["forethought"]["run"].startswith("run_")
+    assert chunks[-1].model_extra["forethought"]["run_id"].startswith("run_")
 
 
 async def test_include_usage_adds_one_chunk(sdk: Sdk) -> None:
@@ -341,6 +341,18 @@ async def test_a_budget_around_the_call_counts(sdk: Sdk, upstream: Upstream) -> 
     assert scope.spent.requests == len(upstream.requests) == 3
 
 
+async def test_the_body_chooses_a_policy(sdk: Sdk, upstream: Upstream) -> None:
+    """The field `forethought` of a request chooses another policy for it: by name, as an object, or none."""
+    client = sdk.wrapped()
+    two = {"layers": [{"kind": "vote", "samples": 2, "eager": True}]}
+    told = [
+        (await sdk.create(client, extra_body={"forethought": {"policy": policy}})).model_extra["forethought"]["policy"]
+        for policy in (two, "none")
+    ]
+    assert told == ["inline", "none"]
+    assert len(upstream.requests) == 2 + 1
+
+
 async def test_the_body_sets_a_budget(sdk: Sdk, upstream: Upstream) -> None:
     """The field `forethought` of a request tightens its budget, and is not sent to the server."""
     await sdk.create(sdk.wrapped(), extra_body={"forethought": {"budget": {"request_limit": 1}}})
@@ -351,9 +363,9 @@ async def test_the_body_sets_a_budget(sdk: Sdk, upstream: Upstream) -> None:
 @pytest.mark.parametrize(
     ("told", "named"),
     [
-        ({"policy": "vote"}, "forethought: "),
+        ({"policy": "hasty"}, "forethought.policy"),
         ("fast", "forethought: "),
-        ({"budget": 3}, "forethought: "),
+        ({"budget": 3}, "forethought.budget"),
         ({"budget": {"request_limit": 0}}, "forethought.budget.request_limit"),
         ({"budget": {"tokens": 1}}, "forethought.budget.tokens"),
     ],

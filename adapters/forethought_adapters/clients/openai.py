@@ -1,6 +1,6 @@
 """Wraps clients of the `openai` SDK, 2.x on httpx and 3.x on httpx2, async and blocking, Azure's too.
 
-The copy has another HTTP client, whose transport answers `POST …/chat/completions` by an engine and passes
+The copy has another HTTP client, whose transport answers `POST …/chat/completions` and passes
 everything else on to the original's. So `create`, `parse`, `stream` and raw responses all work as they did. The
 SDK does not repeat a run: each call of it is retried in the run, as often as the client's `max_retries` says.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from typing import Any, cast
 
-from forethought.clients import EngineOver
-from forethought.engine import Engine
+from forethought.clients import Thinking
 from forethought.errors import UpstreamError, UpstreamTimeout
+from forethought.ports import Backend
 from forethought.retry import Retry
 from forethought.throttle import Gate
 
@@ -25,8 +25,8 @@ from .transport import AsyncTransport, BlockingTransport
 HTTPX = ("httpx", "httpx2")
 
 
-def wrap(client: Any, engine: EngineOver, *, flavour: str = "auto") -> Any:
-    """A copy of an `openai` client that asks through `engine`, or None where `client` is not one.
+def wrap(client: Any, thinking: Thinking, *, flavour: str = "auto") -> Any:
+    """A copy of an `openai` client that thinks as `thinking` says, or None where `client` is not one.
 
     `flavour` is one of auto, openai, vllm, llamacpp, deepseek, generic; `auto` takes it from the URL.
     """
@@ -40,17 +40,17 @@ def wrap(client: Any, engine: EngineOver, *, flavour: str = "auto") -> Any:
     retry = Retry(client.max_retries + 1)
     gate = Gate()
 
-    def engine_for(through: Through) -> Engine:
-        return engine(OpenAIBackend(cast("Client", through), server, gate, retry, None, {}, name=server.name))
+    def backend(through: Through) -> Backend:
+        return OpenAIBackend(cast("Client", through), server, gate, retry, None, {}, name=server.name)
 
     def as_sdk(error: UpstreamError, request: Any) -> Exception:
         if isinstance(error, UpstreamTimeout):
             return cast("Exception", sdk.APITimeoutError(request=request))
         return cast("Exception", sdk.APIConnectionError(message=str(error), request=request))
 
-    engine_for(Through(inner, None, httpx))  # so that what is wrong with the policy is said now
+    thinking.check(backend(Through(inner, None, httpx)))
     transport = AsyncTransport if isinstance(client, sdk.AsyncOpenAI) else BlockingTransport
-    return client.with_options(http_client=_front(kind, inner, transport(inner, httpx, engine_for, as_sdk)))
+    return client.with_options(http_client=_front(kind, inner, transport(inner, httpx, thinking, backend, as_sdk)))
 
 
 def _front(kind: Any, inner: Any, transport: Any) -> Any:

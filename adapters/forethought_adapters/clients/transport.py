@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
-from forethought.engine import Engine
+from forethought.clients import Thinking
 from forethought.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from forethought.ports import Backend
 
 from .door import Reply, Writing, answer
 from .loop import LoopThread
 from .through import Blocking, Through
 
-EngineFor: TypeAlias = Callable[[Through], Engine]
-"""Makes the engine whose calls are sent through."""
+BackendOver: TypeAlias = Callable[[Through], Backend]
+"""Makes the backend whose calls are sent through."""
 AsSdk: TypeAlias = Callable[[UpstreamError, Any], Exception]
 """The SDK's own error, which it neither repeats nor wraps, for a request that could not be answered at all."""
 
@@ -30,15 +31,16 @@ class AsyncTransport:
 
     inner: Any
     httpx: Any
-    engine: EngineFor
+    thinking: Thinking
+    backend: BackendOver
     as_sdk: AsSdk
 
     async def handle_async_request(self, request: Any) -> Any:
         if not is_chat(request):
             return await self.inner.send(request, stream=True)
-        engine = self.engine(Through(self.inner, request, self.httpx))
+        backend = self.backend(Through(self.inner, request, self.httpx))
         try:
-            reply = await answer(await request.aread(), engine)
+            reply = await answer(await request.aread(), self.thinking, backend)
         except (UpstreamTimeout, UpstreamUnreachable) as error:
             raise self.as_sdk(error, request) from error
         return respond(self.httpx, reply, self._stream)
@@ -62,16 +64,17 @@ class BlockingTransport:
 
     inner: Any
     httpx: Any
-    engine: EngineFor
+    thinking: Thinking
+    backend: BackendOver
     as_sdk: AsSdk
     loop: LoopThread = field(default_factory=LoopThread)
 
     def handle_request(self, request: Any) -> Any:
         if not is_chat(request):
             return self.inner.send(request, stream=True)
-        engine = self.engine(Through(Blocking(self.inner), request, self.httpx))
+        backend = self.backend(Through(Blocking(self.inner), request, self.httpx))
         try:
-            reply = self.loop.run(answer(request.read(), engine))
+            reply = self.loop.run(answer(request.read(), self.thinking, backend))
         except (UpstreamTimeout, UpstreamUnreachable) as error:
             raise self.as_sdk(error, request) from error
         return respond(self.httpx, reply, self._stream)
@@ -125,8 +128,8 @@ def is_chat(request: Any) -> bool:
 def respond(httpx: Any, reply: Reply, stream: Callable[[Writing], Any]) -> Any:
     """The reply as a response of this httpx."""
     if isinstance(reply.body, Writing):
-        return httpx.Response(reply.status, headers=dict(reply.headers), stream=stream(reply.body))
-    return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+        return httpx.Response(reply.status, headers=reply.headers, stream=stream(reply.body))
+    return httpx.Response(reply.status, headers=reply.headers, content=reply.body)
 
 
 @cache
