@@ -179,3 +179,11 @@ def test_as_many_as_needed_decide(answers: list[str], spare: int) -> None:
         assert not judge.decided
         judge.add(Candidate(100 + more, leading, Completion(text=leading)))
     assert judge.decided
+
+
+def test_every_sample_can_be_heard_out() -> None:
+    """With as many `min_votes` as samples nothing decides before the last has landed."""
+    judge = ballot(["1"] * 7, 8, Majority(min_votes=8))
+    assert not judge.decided
+    judge.add(Candidate(7, "1", Completion(text="1")))
+    assert judge.decided

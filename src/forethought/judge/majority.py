@@ -16,8 +16,8 @@ from ..ports import Candidate
 class Majority:
     """Self-consistency with an early stop.
 
-    Decided once the Beta criterion of Adaptive-Consistency (Aggarwal et al., arXiv 2305.11860) is at least
-    `confidence`, and at least `min_votes` samples have voted; or once no sample still to come can change the
+    Decided once at least `min_votes` samples have voted and the Beta criterion of Adaptive-Consistency
+    (Aggarwal et al., arXiv 2305.11860) is at least `confidence`, or no sample still to come can change the
     winner. With a `confidence` of 1 only the latter decides, and the result is that of all samples.
     Raises InvalidPolicy for a confidence outside 0.5 to 1 or fewer than one vote.
     """
@@ -110,6 +110,8 @@ class Ballot:
         if not self._champions:
             return 0 < more >= to_come
         counts, winner = self._clusters.counts, self._winner
+        if sum(counts) + more < self._rule.min_votes:
+            return False
         # A cluster that was seen before the winner would win a tie, one seen later would lose it.
         rivals = (count + (index < winner) for index, count in enumerate(counts) if index != winner)
         return max(rivals, default=0) + to_come <= counts[winner] + more
