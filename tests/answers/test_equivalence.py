@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
@@ -122,6 +125,24 @@ def test_formulas_that_differ_are_told_apart_in_time(a: str, b: str) -> None:
     """No proof is attempted, so what a simplifier would take minutes over is answered like the rest."""
     assert not same(a, b)
     assert not same(b, a)
+
+
+def test_formulas_are_compared_off_the_main_thread() -> None:
+    """No signal is needed, so any thread may compare."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(same, *SYMBOLIC[0]).result() == same(*SYMBOLIC[0])
+
+
+def test_without_the_extra_formulas_are_compared_as_written() -> None:
+    """Where `math-verify` cannot be imported, numbers and text are compared as ever and nothing fails."""
+    script = """
+import sys
+sys.modules["math_verify"] = None
+from forethought.answers import same
+print(same("1/2", "0.5"), same("x+1", "1+x"), same("x + 1", "x + 1"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "False", "True"]
 
 
 async def test_the_engine_for_formulas_can_be_loaded_ahead() -> None:
