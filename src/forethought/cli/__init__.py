@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, MissingExtra
+from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, MissingCapability, MissingExtra
 from ..plugins import UnknownPlugin
-from . import ask, demo, policies, serve
-from .screen import to_people
+from . import policies
+from .ask import ask
+from .demo import demo
+from .screen import complain
+from .serve import serve
 
 USAGE = 2
 FAILURE = 1
@@ -24,9 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", no_args_is_help=False)(demo.demo)
-app.command("ask")(ask.ask)
-app.command("serve")(serve.serve)
+app.command("demo")(demo)
+app.command("ask")(ask)
+app.command("serve")(serve)
 app.add_typer(policies.app, name="policies")
 
 
@@ -50,6 +53,6 @@ def main() -> None:
     try:
         app()
     except ForethoughtError as error:
-        to_people().print(f"forethought: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        mendable = isinstance(error, InvalidPolicy | InvalidRequest | MissingExtra | UnknownPlugin)
+        complain(error)
+        mendable = isinstance(error, InvalidPolicy | InvalidRequest | MissingCapability | MissingExtra | UnknownPlugin)
         sys.exit(USAGE if mendable else FAILURE)

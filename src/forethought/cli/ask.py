@@ -15,22 +15,19 @@ from ..errors import UpstreamProtocol
 from ..fold import Partial
 from ..trace import Run
 from ..wire import Completion, Delta, Done, Request
+from .options import Gguf, Money, Pocket, Policy, Seconds, Tokens, Upstream
 from .recorder import Recorder
 from .screen import to_people
-from .source import Gguf, Pocket, Source, Upstream, choose
+from .source import Source, choose
 from .telling import Telling, summary
 from .tree import RunTree
-
-_BUDGET = "Budget"
 
 
 def ask(
     question: Annotated[
         str | None, typer.Argument(help="What to ask; read from stdin where it is - or left out.")
     ] = None,
-    policy: Annotated[
-        str | None, typer.Option("--policy", "-p", help="A policy's name or file; without one the model is asked once.")
-    ] = None,
+    policy: Policy = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="A system message.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="The model, by the name its server knows.")] = None,
     pocket: Pocket = False,
@@ -38,15 +35,9 @@ def ask(
     upstream: Upstream = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Sampling temperature.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes a run repeatable where the model allows it.")] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(rich_help_panel=_BUDGET, help="The most tokens written, over all calls together.")
-    ] = None,
-    budget_usd: Annotated[
-        str | None, typer.Option(metavar="USD", rich_help_panel=_BUDGET, help="The most money, such as 0.05.")
-    ] = None,
-    budget_seconds: Annotated[
-        float | None, typer.Option(rich_help_panel=_BUDGET, help="The most time; an answer is still written.")
-    ] = None,
+    budget_tokens: Tokens = None,
+    budget_usd: Money = None,
+    budget_seconds: Seconds = None,
     trace: Annotated[bool, typer.Option("--trace", "-t", help="Draw the tree of the run afterwards.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print answer, usage and the whole run as JSON.")] = False,
 ) -> None:
@@ -55,7 +46,7 @@ def ask(
     [bold]Examples[/bold]
 
       forethought ask "a=3 b=a+4 c=b*7 c?" --policy balanced --trace
-      forethought ask "Is 2027 prime?" --upstream http://127.0.0.1:11434/v1 -m qwen3:8b -p balanced
+      forethought ask "Is 2027 prime?" --upstream http://127.0.0.1:11434/v1 -m qwen3
       forethought ask "How far is the moon?" --gguf model.gguf --budget-tokens 500
       echo "a=3 b=a+4 b?" | forethought ask --json | jq .answer
     """
@@ -74,21 +65,21 @@ def ask(
 
 def _read(question: str | None) -> str:
     """The question itself, or what is piped in."""
-    if question not in (None, "-"):
-        return str(question)
-    if sys.stdin.isatty():
-        raise typer.BadParameter('give a question, as in: forethought ask "a=3 b=a+4 b?"')
-    return sys.stdin.read().strip()
+    if question in (None, "-"):
+        question = "" if sys.stdin.isatty() else sys.stdin.read()
+    if question and question.strip():
+        return question.strip()
+    raise typer.BadParameter('give a question, as in: forethought ask "a=3 b=a+4 b?"')
 
 
 async def _answer(
     source: Source, policy: str | None, budget: Budget, request: Request, *, stream: bool
 ) -> tuple[Completion, Run]:
     recorder = Recorder()
-    async with source.open() as backend:
+    async with source.opened() as backend:
         engine = Engine(backend, policy, budget=budget, sinks=[recorder])
         with Telling(to_people(), answer=stream) as telling:
-            telling.say(f"asking {source.label}, policy {engine.policy.name!r}")
+            telling.say(f"asking {source.label}{f' as {engine.policy.name!r} says' if policy else ''}")
             completion = await _follow(engine, request, telling)
     return completion, recorder.runs[-1]
 

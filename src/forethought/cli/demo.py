@@ -21,7 +21,7 @@ from .board import Board
 from .contest import CONTESTANTS, EARLY, PROBLEMS, VOTE, Answered, Problem, ProblemSet, answer, compete
 from .recorder import Recorder
 from .screen import to_people, to_pipe
-from .source import choose
+from .source import POCKET
 from .tree import RunTree
 
 BUDGET = Budget(output_tokens_limit=200, answer_tokens=8)
@@ -54,7 +54,7 @@ async def _demo(count: int, seed: int, page: Console) -> dict[str, Any]:
     people = to_people()
     source: ProblemSet = load(PROBLEMS, "pocket")
     problems: Sequence[Problem] = source.problems("test", count, seed=seed)
-    async with choose(pocket=True, gguf=None, upstream=None).open() as backend:
+    async with POCKET.opened() as backend:
         _introduce(people, problems[0], count)
         board = await _contest(backend, source, problems, people, seed)
         page.print(board, board.findings(), sep="\n\n")

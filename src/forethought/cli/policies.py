@@ -15,16 +15,12 @@ from ..ports import Bound
 from ..stack import kind_of
 from .screen import to_pipe
 
-app = typer.Typer(
-    help="List, show and check policies: how to think, as data.",
-    invoke_without_command=True,
-    rich_markup_mode="rich",
-)
+app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 
 
 @app.callback()
 def listing(context: typer.Context) -> None:
-    """List the policies that are installed, the cheapest first.
+    """List, show and check policies: how to think, as data. The cheapest is listed first.
 
     [bold]Examples[/bold]
 

@@ -13,3 +13,8 @@ def to_pipe() -> Console:
 def to_people() -> Console:
     """The console of stderr, which a pipe does not see."""
     return Console(stderr=True, highlight=False)
+
+
+def complain(text: object) -> None:
+    """One line on stderr about what went wrong."""
+    to_people().print(f"forethought: {text}", style="red", markup=False, soft_wrap=True)

@@ -7,45 +7,33 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 import typer
 
 from ..plugins import open_backend
 from ..ports import Backend
 
-_PANEL = "Which model"
-
-Pocket: TypeAlias = Annotated[
-    bool, typer.Option("--pocket", rich_help_panel=_PANEL, help="The embedded pocket model: no key, no network.")
-]
-Gguf: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--gguf", metavar="FILE", rich_help_panel=_PANEL, help="A GGUF file, run in this process."),
-]
-Upstream: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--upstream",
-        metavar="URL",
-        rich_help_panel=_PANEL,
-        help="An OpenAI-compatible server, such as http://127.0.0.1:11434/v1. Its key is read from OPENAI_API_KEY.",
-    ),
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A backend that is not open yet: its entry point's name, its options, and how to speak of it."""
+    """A backend that is not open yet: its entry point's name, its options, and how to speak of it.
+
+    `model` is its only model, None where a server has its own list.
+    """
 
     name: str
     options: dict[str, Any]
     label: str
+    model: str | None = None
+
+    def open(self) -> Backend:
+        return open_backend(self.name, **self.options)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Backend]:
+    async def opened(self) -> AsyncIterator[Backend]:
         """The backend; leaving closes its connections or its model."""
-        backend = open_backend(self.name, **self.options)
+        backend = self.open()
         try:
             yield backend
         finally:
@@ -54,13 +42,16 @@ class Source:
                 await close()
 
 
+POCKET = Source("pocket", {}, "the embedded pocket model", "pocket")
+
+
 def choose(*, pocket: bool, gguf: Path | None, upstream: str | None) -> Source:
     """The source that the options name; without any, that of OPENAI_BASE_URL, else the pocket model."""
     if sum((pocket, gguf is not None, upstream is not None)) > 1:
         raise typer.BadParameter("give only one of --pocket, --gguf and --upstream")
     if gguf is not None:
-        return Source("llamacpp", {"model": gguf}, f"{gguf.name}, in this process")
+        return Source("llamacpp", {"model": gguf}, f"{gguf.name}, in this process", gguf.stem)
     url = upstream or (None if pocket else os.environ.get("OPENAI_BASE_URL"))
     if url:
         return Source("openai", {"base_url": url, "api_key": os.environ.get("OPENAI_API_KEY")}, url)
-    return Source("pocket", {}, "the embedded pocket model")
+    return POCKET
