@@ -109,7 +109,7 @@ class Chunks:
         if delta.text:
             said["content"] = delta.text
         if delta.tool_calls:
-            said["tool_calls"] = delta.tool_calls
+            said["tool_calls"] = [_typed(piece) if "id" in piece else piece for piece in delta.tool_calls]
         return self._before + jsonio.write({**said, **(delta.extra or {})}) + after
 
     def _progress(self, note: Note) -> bytes:
@@ -168,7 +168,14 @@ def extension(done: Done, policy: str) -> dict[str, Any]:
 def _choice(form: Form, index: int, whole: Completion) -> dict[str, Any]:
     logprobs = _logprobs(whole.logprobs) if form.logprobs and whole.logprobs else None
     message = {"refusal": None, **whole.message}
+    if whole.tool_calls:
+        message["tool_calls"] = [_typed(call) for call in whole.tool_calls]
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": whole.finish_reason}
+
+
+def _typed(call: JSON) -> JSON:
+    """A call with its type, which not every backend gives."""
+    return call if "type" in call else {**call, "type": "function"}
 
 
 def _identity(meta: Mapping[str, Any]) -> dict[str, Any]:
