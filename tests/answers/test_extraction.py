@@ -30,6 +30,8 @@ CASES = [
     ("<think>surely \\boxed{3}", ""),
     ("<think>a tag left open.\n<answer>9</answer>", "9"),
     ('{"a": 1}', '{"a": 1}'),
+    ('{"note": "the answer is \\\\boxed{3}"}', '{"note": "the answer is \\\\boxed{3}"}'),
+    ("The answer is $x=5$ and $y=6$", "$x=5$ and $y=6$"),
     ('Here it is:\n{"a": [1]}', '{"a": [1]}'),
     ("Sure:\n```python\n# the answer is 3\nprint(1)\n```\nDone.", "# the answer is 3\nprint(1)"),
     ("Hence\n\\[\nx = 5\n\\]", "x = 5"),

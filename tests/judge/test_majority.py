@@ -119,6 +119,13 @@ def test_the_report_says_how_much_they_agree() -> None:
     assert ballot(["7", "7", "", "8"]).report["agreement"] == pytest.approx(2 / 3)
 
 
+def test_a_report_repeats_only_the_beginning_of_a_long_answer() -> None:
+    """Eight programs are not sent eight times, and no vote is lost in the shortening."""
+    report = ballot(["x" * 1_000, "x" * 1_000, "x" * 999 + "y"]).report
+    assert report["votes"] == {"x" * 199 + "…": 3}
+    assert max(map(len, report["answers"])) == 200
+
+
 @pytest.mark.parametrize(("field", "rule"), REFUSED)
 def test_a_rule_that_makes_no_sense_is_refused(field: str, rule: dict[str, float]) -> None:
     """The error names the field."""

@@ -19,9 +19,9 @@ def extract(said: Completion | str, question: str | None = None) -> str:
 
     Tool calls are answered as canonical JSON of names and sorted arguments. In a text, thinking in
     `<think>` tags is left out, and an unfinished thought has no answer but one in `<answer>` tags; then the
-    first of these that is there: the last `\boxed{…}`, the last `<answer>…</answer>`, a line `#### 72`, the
-    last "the answer is …", the text itself where it is JSON, a closing formula, the last fenced block, JSON at
-    the end, the last line.
+    first of these that is there: the whole text where it is JSON, the last `\boxed{…}`, the last
+    `<answer>…</answer>`, `#### 72` at the end of a line, the last "the answer is …", a closing formula, the
+    last fenced block, JSON at the end, the last line.
 
     `question` is only read for what form is asked for: with options (A), (B), … an answer that begins with
     an option is its letter; where a percentage is asked for, the answer goes without its percent sign.
@@ -37,12 +37,17 @@ def _in_text(text: str) -> str:
         return ""
     tail = text[-_TAIL:]
     prose = _FENCE.sub("\n", tail)
-    for found in (_boxed(tail), _last(_TAGGED, prose), _last(_HASHES, prose), _cued(prose)):
-        if found:
-            return found
-    if _is_json(text):
-        return text
-    return _last(_DISPLAY, prose) or _fenced(tail) or _closing_json(tail) or _trim(tail.rsplit("\n", 1)[-1])
+    return (
+        (text if _is_json(text) else "")
+        or _boxed(tail)
+        or _last(_TAGGED, prose)
+        or _last(_HASHES, prose)
+        or _cued(prose)
+        or _last(_DISPLAY, prose)
+        or _fenced(tail)
+        or _closing_json(tail)
+        or _trim(tail.rsplit("\n", 1)[-1])
+    )
 
 
 def _after_thinking(text: str) -> str:
@@ -152,7 +157,7 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=\w{3})\.\s+(?=[A-Z])|(?<=[\d)}$*])\.\s+")
-_INLINE_MATH = re.compile(r"\$([^$\n]+)\$(?!\w)|\\\((.+?)\\\)")
+_INLINE_MATH = re.compile(r"\$([^$\n]+)\$(?!\w)(?=[^$]*$)|\\\((.+?)\\\)(?!.*\\\()")
 _DISPLAY = re.compile(r"(?:\\\[|\$\$)(.{1,400}?)(?:\\\]|\$\$)[\s.]{0,9}\Z", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]{0,3}```[^\n`]*\n(.*?)^[ \t]{0,3}```[ \t]*$", re.DOTALL | re.MULTILINE)
 _JSON_START = re.compile(r"^\s{0,9}([{\[])", re.MULTILINE)

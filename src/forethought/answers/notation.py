@@ -42,7 +42,7 @@ _CHARACTERS = str.maketrans(
     {"−": "-", "–": "-", "⁄": "/", "∕": "/", "×": "*", "·": "*", "‘": "'", "’": "'", "“": '"', "”": '"'}
 )
 _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"))
-_LONE_WORD = re.compile(r"\(\s*(\w+)\s*\)[.:]?")
+_LONE_WORD = re.compile(r"\(\s*([-+]?\w+(?:\.\d+)?)\s*\)[.:]?")
 _NAMED = re.compile(r"^\\?[A-Za-z]\s*(?:=|\\in(?![a-z]))\s*(?=[^=]+$)")
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
@@ -53,6 +53,7 @@ _REWRITES = tuple(
         (r"(?<!\\)\\ |~", " "),
         (r"\\[dt]frac(?![A-Za-z])", r"\\frac"),
         (r"\^\s*(?:\\circ|\{\s*\\circ\s*\})", "°"),
+        (r"(?<!\\)\$([^$]*\\[^$]*)\$", r" \1 "),
         (r"\\([$%])", r"\1"),
         (r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 "),
     )

@@ -11,6 +11,9 @@ from ..answers import Clusters
 from ..errors import InvalidPolicy
 from ..ports import Candidate
 
+_REPORTED = 200
+"""Characters of an answer that a report repeats."""
+
 
 @dataclass(frozen=True, slots=True)
 class Majority:
@@ -88,12 +91,15 @@ class Ballot:
     @property
     def report(self) -> Mapping[str, Any]:
         counts, answers = self._clusters.counts, self._clusters.answers
-        ranked = sorted(range(len(answers)), key=lambda index: -counts[index])
+        votes: dict[str, int] = {}
+        for index in sorted(range(len(answers)), key=lambda index: -counts[index]):
+            name = _brief(answers[index])
+            votes[name] = votes.get(name, 0) + counts[index]
         return {
             "candidates": len(self._landed),
-            "votes": {answers[index]: counts[index] for index in ranked},
+            "votes": votes,
             "agreement": max(counts) / sum(counts) if counts else 0.0,
-            "answers": [candidate.answer for candidate in self._landed],
+            "answers": [_brief(candidate.answer) for candidate in self._landed],
             "decided_by": self.decided_by,
         }
 
@@ -122,6 +128,11 @@ class Ballot:
             return False
         first, second, *_ = (*sorted(counts, reverse=True), 0, 0)
         return beta_confidence(first + more, second) >= self._rule.confidence
+
+
+def _brief(answer: str) -> str:
+    """An answer as it is reported: a program or a page is cut after its beginning."""
+    return answer if len(answer) <= _REPORTED else answer[: _REPORTED - 1] + "…"
 
 
 def beta_confidence(a: int, b: int) -> float:
