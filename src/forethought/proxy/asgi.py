@@ -58,22 +58,23 @@ async def send_failure(send: Send, failure: Failure) -> None:
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Run `work`, and cancel it as soon as the caller hangs up; everything it began has ended when this returns."""
-    working = asyncio.create_task(work)
-    listening = asyncio.create_task(_hung_up(receive))
+    worker = asyncio.current_task()
+    assert worker is not None
+    listening = asyncio.create_task(_cancel_when_gone(receive, worker))
     try:
-        await asyncio.wait((working, listening), return_when=asyncio.FIRST_COMPLETED)
+        await work
+    except asyncio.CancelledError:
+        # As in asyncio.timeout: a cancellation that came from here ends here, any other goes on.
+        if not (listening.done() and worker.uncancel() == 0):
+            raise
     finally:
         listening.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait((working,))
-    if not working.cancelled():
-        working.result()
 
 
-async def _hung_up(receive: Receive) -> None:
+async def _cancel_when_gone(receive: Receive, worker: asyncio.Task[Any]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    worker.cancel()
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

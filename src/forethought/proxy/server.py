@@ -57,6 +57,7 @@ class _Server(uvicorn.Server):
                 app,
                 access_log=False,
                 log_config=None,
+                proxy_headers=False,
                 server_header=False,
                 ws="none",
                 timeout_graceful_shutdown=round(drain.drain_s),
