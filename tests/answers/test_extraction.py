@@ -84,7 +84,22 @@ def test_a_completion_that_was_cut_off_in_its_thinking_has_no_answer() -> None:
     assert extract(Completion(reasoning="It might be 5, so \\boxed{5}")) == ""
 
 
-PIECES = ["\\boxed{", "}", "{", "the answer is ", "answer to ", "####", "```", "\n", "<answer>", "\\[", "$", ". A"]
+PIECES = [
+    "\\boxed{",
+    "\\(",
+    "a\\)",
+    "}",
+    "{",
+    "the answer is ",
+    "answer to ",
+    "####",
+    "```",
+    "\n",
+    "<answer>",
+    "\\[",
+    "$",
+    ". A",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join), st.none() | st.text(max_size=20))

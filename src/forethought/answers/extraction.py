@@ -73,19 +73,20 @@ def _boxed(text: str) -> str:
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str:
-    found = ""
-    for match in pattern.finditer(text):
-        found = _trim(match[1]) or found
-    return found
+    found = (_trim(match[1]) for match in reversed([*pattern.finditer(text)]))
+    return next(filter(None, found), "")
 
 
 def _cued(text: str) -> str:
     """What follows the last cue: the rest of its line, or the next line that says something."""
-    found = ""
-    for cue in _CUE.finditer(text):
-        rest = text[cue.end() : cue.end() + 2_000].lstrip(" \t\r\n:*_")
-        found = _trim(_SENTENCE_END.split(rest.split("\n", 1)[0], maxsplit=1)[0]) or found
-    return found
+    found = (_begun(text[cue.end() : cue.end() + 2_000]) for cue in reversed([*_CUE.finditer(text)]))
+    return next(filter(None, found), "")
+
+
+def _begun(text: str) -> str:
+    """The answer with which `text` begins, up to the end of its sentence or line."""
+    line = text.lstrip(" \t\r\n:*_").split("\n", 1)[0]
+    return _trim(_SENTENCE_END.split(line, maxsplit=1)[0])
 
 
 def _trim(text: str) -> str:
@@ -157,7 +158,7 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=\w{3})\.\s+(?=[A-Z])|(?<=[\d)}$*])\.\s+")
-_INLINE_MATH = re.compile(r"\$([^$\n]+)\$(?!\w)(?=[^$]*$)|\\\((.+?)\\\)(?!.*\\\()")
+_INLINE_MATH = re.compile(r"\$([^$\n]+)\$(?!\w)(?=[^$]*$)|\\\((.{1,300}?)\\\)(?!.{0,300}\\\()")
 _DISPLAY = re.compile(r"(?:\\\[|\$\$)(.{1,400}?)(?:\\\]|\$\$)[\s.]{0,9}\Z", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]{0,3}```[^\n`]*\n(.*?)^[ \t]{0,3}```[ \t]*$", re.DOTALL | re.MULTILINE)
 _JSON_START = re.compile(r"^\s{0,9}([{\[])", re.MULTILINE)
