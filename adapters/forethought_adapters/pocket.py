@@ -10,9 +10,14 @@ from .llamacpp import LlamaCpp
 from .llamacpp import open_backend as open_file
 
 
-def open_backend(**options: Any) -> LlamaCpp:
-    """The pocket model; `options` as for `llamacpp`. It is so small that one thread is the fastest.
+_DEFAULTS = {
+    "name": MODEL_ID,
+    "chars_per_token": 1.0,
+    "n_threads": 1,  # so small a model gains nothing from a second one
+    "n_parked": 256,  # and reads a thought again faster than it attends to many old ones
+}
 
-    Raises MissingExtra without llama-cpp-python.
-    """
-    return open_file(model_path(), **{"name": MODEL_ID, "chars_per_token": 1.0, "n_threads": 1, **options})
+
+def open_backend(**options: Any) -> LlamaCpp:
+    """The pocket model; `options` as for `llamacpp`. Raises MissingExtra without llama-cpp-python."""
+    return open_file(model_path(), **{**_DEFAULTS, **options})

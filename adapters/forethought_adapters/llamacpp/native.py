@@ -43,7 +43,7 @@ class Model:
         self._context: Any = _contextualise(self._model, options, self.trained, slots)
         if not self._context:
             _llama.llama_model_free(self._model)
-            raise InvalidModelFile(str(options.path), f"llama.cpp made no context for it{log.last}")
+            raise InvalidModelFile(str(options.path), f"llama.cpp made no context for it{log.reason}")
         self._memory: Any = _llama.llama_get_memory(self._context)
         self.cells: int = min(options.cells(self.trained), _llama.llama_n_ctx(self._context))
         self.batch: int = _llama.llama_n_batch(self._context)
@@ -165,7 +165,7 @@ class _Batch:
 
 
 class _Log:
-    """Silences llama.cpp's log and remembers its last error, for the message of our own."""
+    """Silences llama.cpp's log and remembers its first error, for the message of our own."""
 
     def __init__(self, verbose: bool) -> None:
         _start_library()
@@ -174,8 +174,8 @@ class _Log:
             _llama.llama_log_set(_silent(), None)
 
     @property
-    def last(self) -> str:
-        return f": {_log_lines[-1]}" if _log_lines else ""
+    def reason(self) -> str:
+        return f": {_log_lines[0]}" if _log_lines else ""
 
 
 _log_lines: list[str] = []
@@ -190,11 +190,11 @@ def _start_library() -> None:
 def _silent() -> Callable[..., None]:
     """The log callback; cached because native code keeps a pointer to it for ever."""
 
-    def keep_errors(level: int, text: bytes, _data: object) -> None:
-        if level == _ERROR_LEVEL:
-            _log_lines[:] = [text.decode("utf-8", "replace").strip()]
+    def keep_first_error(level: int, text: bytes, _data: object) -> None:
+        if level == _ERROR_LEVEL and not _log_lines:
+            _log_lines.append(text.decode("utf-8", "replace").strip())
 
-    callback: Callable[..., None] = _llama.llama_log_callback(keep_errors)
+    callback: Callable[..., None] = _llama.llama_log_callback(keep_first_error)
     return callback
 
 
@@ -206,7 +206,7 @@ def _load(options: Options, log: _Log) -> Any:
         params.split_mode = options.split_mode
     model = _llama.llama_model_load_from_file(str(options.path).encode(), params)
     if not model:
-        raise InvalidModelFile(str(options.path), f"llama.cpp cannot load it{log.last}")
+        raise InvalidModelFile(str(options.path), f"llama.cpp cannot load it{log.reason}")
     if not _llama.llama_model_has_decoder(model):
         _llama.llama_model_free(model)
         raise InvalidModelFile(str(options.path), "it writes no text: it has no decoder")
@@ -215,11 +215,12 @@ def _load(options: Options, log: _Log) -> Any:
 
 def _contextualise(model: Any, options: Options, trained: int, slots: int) -> Any:
     params = _llama.llama_context_default_params()
-    params.n_ctx = options.cells(trained)
-    params.n_batch = params.n_ubatch = max(options.n_batch, options.n_parallel)
+    # Room for fewer tokens than there are sequences would abort the process.
+    params.n_ctx = max(options.cells(trained), slots)
+    params.n_batch = params.n_ubatch = max(options.n_batch, slots)
     params.n_seq_max = slots
     params.n_threads = params.n_threads_batch = options.threads
     if not _llama.llama_supports_gpu_offload():
-        params.flash_attn_type = 0  # on a CPU it is no faster and loses two digits of the logits
+        params.flash_attn_type = 0  # on a CPU it is slower and loses two digits of the logits
     params.kv_unified = True  # with it a part of a sequence can be copied; without, that aborts the process
     return _llama.llama_init_from_model(model, params)

@@ -19,7 +19,8 @@ class Options:
     n_ctx: KV cells for all sequences together; None takes the model's training context times `n_parallel`, at
         most 16384. One sequence holds at most this many tokens and at most the training context.
     n_parallel: sequences decoded together; more requests than that wait in the order they came.
-    n_batch: tokens in one decode step. While others are writing, a prompt is read in quarters of it.
+    n_batch: tokens in one decode step, at least two a sequence. While others are writing, a prompt is read in
+        quarters of it.
     n_threads: None takes the physical cores.
     n_parked: cells kept for finished sequences, whose text may be continued or asked again; None takes a
         quarter of `n_ctx`, at most the longest sequence.

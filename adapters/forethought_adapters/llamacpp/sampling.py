@@ -13,6 +13,9 @@ from .job import Sampling
 Row: TypeAlias = NDArray[np.float32]
 Ids: TypeAlias = NDArray[np.intp]
 
+_COLDEST = 1e-4
+"""Below this temperature the likeliest token is taken: quotients would overflow."""
+
 
 class Picked(NamedTuple):
     """The next token; `logprob` and `top` are of the model's own distribution, before any sampling rule."""
@@ -60,7 +63,7 @@ class Sampler:
 
     def _draw(self, row: Row) -> int:
         asked = self._asked
-        if asked.temperature == 0.0 or asked.top_k == 1:
+        if asked.temperature < _COLDEST or asked.top_k == 1:
             return int(row.argmax())
         ids, logits = _likeliest(row, asked.top_k)
         weights = np.exp((logits - logits.max()).astype(np.float64) / asked.temperature)
@@ -69,7 +72,7 @@ class Sampler:
         if asked.min_p > 0.0:
             weights = np.where(weights >= asked.min_p * weights.max(), weights, 0.0)
         steps = weights.cumsum()
-        place = np.count_nonzero(steps <= self._random.random() * steps[-1])
+        place = int(np.count_nonzero(steps <= self._random.random() * steps[-1]))
         return int(ids[min(place, len(ids) - 1)])
 
     def _measured(self, row: Row, token: int) -> Picked:

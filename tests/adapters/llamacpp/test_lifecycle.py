@@ -95,6 +95,15 @@ async def test_more_streams_than_sequences_all_end(model_file: Path) -> None:
         assert (await until(backend, live=0, waiting=0)).cells <= 200
 
 
+@pytest.mark.parametrize(("n_parallel", "n_batch", "n_ctx"), [(1, 1, 20), (128, 1, 40), (5, 7, 300)])
+async def test_odd_sizes_are_served(model_file: Path, n_parallel: int, n_batch: int, n_ctx: int) -> None:
+    """However few cells and tokens a step are given, requests are answered."""
+    sizes = {"n_parallel": n_parallel, "n_batch": n_batch, "n_ctx": n_ctx}
+    async with open_backend(model_file, n_threads=1, **sizes) as backend:
+        answers = await asyncio.gather(*(complete(backend, Request.of("x", max_tokens=3)) for _ in range(9)))
+        assert all(answer.usage.completion_tokens <= 3 for answer in answers)
+
+
 async def test_giving_way_changes_no_word(model_file: Path) -> None:
     """A sequence that had to give way for lack of cells writes what it would have written alone."""
     requests = [Request.of(f"{index}", temperature=0, max_tokens=150) for index in range(4)]

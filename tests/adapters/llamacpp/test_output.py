@@ -13,7 +13,7 @@ import pytest
 
 from forethought.fold import complete
 from forethought.wire import Completion, Request
-from forethought_adapters.llamacpp import LlamaCpp
+from forethought_adapters.llamacpp import LlamaCpp, open_backend
 
 QUESTION = "How does a tide come in?"
 PROMPT = f"<|user|>{QUESTION}<|end|><|assistant|>"
@@ -61,6 +61,13 @@ async def test_greedy_equals_llama_in_company(backend: LlamaCpp, reference: Any)
     assert answer.text == text_of(reference, expected_tokens(reference))
 
 
+async def test_a_prompt_read_in_chunks_says_the_same(model_file: Path, reference: Any) -> None:
+    """A prompt of several batches gives the text of `llama_cpp.Llama`, which reads it in one."""
+    async with open_backend(model_file, n_batch=8, n_parallel=4, n_threads=1) as backend:
+        answer = await ask_in_company(backend, greedy())
+    assert answer.text == text_of(reference, expected_tokens(reference))
+
+
 async def test_logprobs_agree_with_llama(backend: LlamaCpp, reference: Any) -> None:
     """Logprobs of the written tokens and of the likeliest five agree with Llama's logits within 1e-3."""
     answer = await ask_in_company(backend, greedy(logprobs=True, top_logprobs=5))
@@ -97,7 +104,7 @@ async def test_seed_repeats_in_company(backend: LlamaCpp) -> None:
 
 async def test_seeds_differ(backend: LlamaCpp) -> None:
     """Different seeds give different texts, and no seed draws afresh each time."""
-    requests = [Request.of(QUESTION, max_tokens=COUNT, **seed) for seed in ({"seed": 1}, {"seed": 2}, {}, {})]
+    requests = [Request.of(QUESTION, max_tokens=COUNT, seed=seed) for seed in (1, 2, None, None)]
     answers = await asyncio.gather(*(complete(backend, request) for request in requests))
     assert len({answer.text for answer in answers}) == 4
 

@@ -114,6 +114,13 @@ async def test_a_foreign_file_is_no_model(tmp_path: Path, content: bytes) -> Non
         await complete(open_backend(path), Request.of("x"))
 
 
+async def test_what_llama_cpp_refuses_is_told(tmp_path: Path) -> None:
+    """A well-formed file that llama.cpp cannot load is reported with llama.cpp's own reason."""
+    path = write_tiny(tmp_path / "model.gguf", architecture="lemur")
+    with pytest.raises(InvalidModelFile, match="unknown model architecture: 'lemur'"):
+        await complete(open_backend(path), Request.of("x"))
+
+
 async def test_a_missing_file_is_reported_on_first_use(tmp_path: Path) -> None:
     """Opening reads nothing; the first request reports that there is no such file, and so does the next."""
     backend = open_backend(tmp_path / "nowhere.gguf")

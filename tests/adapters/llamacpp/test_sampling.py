@@ -18,7 +18,7 @@ ROW = np.log(np.array(WEIGHTS, np.float32))
 
 
 def drawn(count: int, row: Any = ROW, **asked: Any) -> Counter[int]:
-    sampler = Sampler(Sampling(**{"seed": 3, **asked}))
+    sampler = Sampler(Sampling(seed=3, **asked))
     return Counter(sampler.pick(row).token for _ in range(count))
 
 

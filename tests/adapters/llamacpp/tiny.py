@@ -23,9 +23,9 @@ TEMPLATE = """\
 _WIDTH, _HEADS, _HIDDEN, _LAYERS = 32, 2, 64, 2
 
 
-def write_tiny(path: Path, *, seed: int = 7, template: str | None = TEMPLATE) -> Path:
+def write_tiny(path: Path, *, template: str | None = TEMPLATE, architecture: str = "llama") -> Path:
     """A model that chatters in printable ASCII and seldom ends; its weights are loud, so ties are rare."""
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_vocab_size(FIRST_SPECIAL + len(SPECIALS))
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(_WIDTH)
@@ -39,7 +39,7 @@ def write_tiny(path: Path, *, seed: int = 7, template: str | None = TEMPLATE) ->
     _write_vocabulary(writer)
     if template is not None:
         writer.add_chat_template(template)
-    _write_weights(writer, np.random.default_rng(seed))
+    _write_weights(writer, np.random.default_rng(7))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
