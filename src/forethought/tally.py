@@ -15,8 +15,10 @@ from .wire import Delta, Done, Event, Request
 
 
 def prompt_estimate(request: Request, chars_per_token: float) -> int:
-    """About how many prompt tokens a request has, with what the assistant has already said."""
-    said = tokens.estimate_messages(request.messages, chars_per_token)
+    """About how many prompt tokens a request has, with its tools and what the assistant has already said."""
+    tools = request.params.get("tools")
+    shown = request.messages if not tools else (*request.messages, {"tools": tools})
+    said = tokens.estimate_messages(shown, chars_per_token)
     prefix = request.prefix
     return said if prefix is None else said + tokens.estimate(prefix.reasoning + prefix.answer, chars_per_token)
 

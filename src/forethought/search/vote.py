@@ -93,7 +93,7 @@ class _Poll:
             self.started += 1
 
     def _count(self, index: int, completion: Completion) -> Note:
-        answer = extract(completion)
+        answer = extract(completion, self.request.question)
         candidate = Candidate(index, answer, completion, completion.usage)
         self.candidates.append(candidate)
         self.judge.add(candidate)
