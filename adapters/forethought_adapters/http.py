@@ -11,8 +11,9 @@ import asyncio
 import io
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -67,6 +68,18 @@ class Response:
             if len(body) >= limit:
                 break
         return bytes(body[:limit])
+
+
+class Sender(Protocol):
+    """What a backend needs of an HTTP client; `Client` is one, and a caller's own can be made one."""
+
+    def send(
+        self, method: str, path: str, /, *, body: bytes | None = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send one request; leaving before the end of the answer closes its connection."""
+        ...
+
+    async def aclose(self) -> None: ...
 
 
 class Client:

@@ -19,7 +19,7 @@ from forethought.throttle import Gate, Throttled
 from forethought.wire import Event, Request
 
 from .flavours import Flavour, body_of, flavour_of, splitter_of, thinking_is_over
-from .http import Client, Response, forwarded, passed_on
+from .http import Client, Response, Sender, forwarded, passed_on
 from .sse import Events
 from .wireform import Reader
 
@@ -89,7 +89,7 @@ def open_backend(
 class OpenAIBackend:
     """A server behind one pool of connections, its limits and its retries; close it with `aclose()`."""
 
-    client: Client
+    client: Sender
     flavour: Flavour
     gate: Gate
     retry: Retry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -17,9 +18,11 @@ from pydantic import BaseModel
 
 from forethought.budget import Budget
 from forethought.clients import NotWrappable, wrap
-from forethought.errors import InvalidPolicy
+from forethought.errors import InvalidPolicy, MissingCapability
 from forethought.policy import Policy
+from forethought.ports import Backend, Capabilities, Stream
 from forethought.search.vote import Vote
+from forethought.wire import Request
 from support.upstream import SILENCE, Upstream, chunk, fails, late, says, streams
 
 httpx = importlib.import_module("httpx" if openai.__version__.startswith("2.") else "httpx2")
@@ -301,6 +304,21 @@ async def test_a_silent_server_times_out(sdk: Sdk, upstream: Upstream, stream: b
     assert len(upstream.requests) == 1
 
 
+async def test_a_run_outlasts_the_time_between_two_reads(sdk: Sdk, upstream: Upstream) -> None:
+    """The client's read time-out holds for each call's silence, not for a run as a whole."""
+    upstream.script(says("a run of six slow words", pause=0.1))
+    answer = await sdk.create(sdk.wrapped(timeout=0.4))
+    assert answer.choices[0].message.content == "a run of six slow words"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("httpx") is None, reason="httpx is not installed")
+async def test_an_older_http_client_sends(sdk: Sdk, upstream: Upstream) -> None:
+    """On openai 3 a client may still bring an HTTP client of the first httpx; its copy has one of the same kind."""
+    older = importlib.import_module("httpx")
+    http = older.Client() if sdk.blocking else older.AsyncClient()
+    assert (await sdk.create(sdk.wrapped(http_client=http))).choices[0].message.content == "42"
+
+
 async def test_no_server_is_a_connection_error(sdk: Sdk) -> None:
     """Where nobody listens APIConnectionError is raised, as it is without us."""
     with pytest.raises(openai.APIConnectionError, match="ConnectError"):
@@ -456,3 +474,28 @@ async def test_a_wrong_policy_is_named_when_wrapping(sdk: Sdk) -> None:
     """A policy that does not exist is an error at once, not when the copy is asked."""
     with pytest.raises(InvalidPolicy, match="'thoroughly'"):
         wrap(sdk.client(), policy="thoroughly")
+
+
+async def test_a_policy_that_cannot_run_here_is_named_when_wrapping(sdk: Sdk) -> None:
+    """A layer that needs what the client's server cannot do is an error at once."""
+    with pytest.raises(MissingCapability, match="rewind"):
+        wrap(sdk.client(), policy=Policy("rewind", layers=(Rewind(),)))
+
+
+async def test_a_wrong_flavour_is_named(sdk: Sdk) -> None:
+    """The kind of server can be told, and a kind that is not known is an error."""
+    assert wrap(sdk.client(), flavour="vllm")
+    with pytest.raises(InvalidPolicy, match="flavour"):
+        wrap(sdk.client(), flavour="vanilla")
+
+
+class Rewind:
+    """A layer that no server can serve."""
+
+    kind = "rewind"
+
+    def missing(self, capabilities: Capabilities, /) -> str | None:
+        return "time running backwards"
+
+    def stream(self, inner: Backend, request: Request, /) -> Stream:
+        return inner.stream(request)

@@ -56,8 +56,8 @@ class Writing:
 
     async def aclose(self) -> None:
         """Stop; when this returns, nothing is asked upstream any more."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        if self._task.cancel():
+            await asyncio.wait([self._task])
         if not self._task.cancelled():
             self._task.exception()
 

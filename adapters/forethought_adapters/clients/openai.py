@@ -17,7 +17,6 @@ from forethought.retry import Retry
 from forethought.throttle import Gate
 
 from ..flavours import flavour_of
-from ..http import Client
 from ..openai_http import OpenAIBackend
 from .through import Through
 from .transport import AsyncTransport, BlockingTransport
@@ -41,7 +40,7 @@ def wrap(client: Any, thinking: Thinking, *, flavour: str = "auto") -> Any:
     gate = Gate()
 
     def backend(through: Through) -> Backend:
-        return OpenAIBackend(cast("Client", through), server, gate, retry, None, {}, name=server.name)
+        return OpenAIBackend(through, server, gate, retry, None, {}, name=server.name)
 
     def as_sdk(error: UpstreamError, request: Any) -> Exception:
         if isinstance(error, UpstreamTimeout):

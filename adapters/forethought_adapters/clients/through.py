@@ -38,7 +38,7 @@ class Through:
         url = str(self._asked.url)
         try:
             answer = await self._client.send(like(self._asked, method, body, headers), stream=True)
-        except self._httpx.TransportError as error:
+        except self._httpx.RequestError as error:
             raise self._translated(error, url, begun=False) from error
         try:
             async with aclosing(self._chunks(answer, url)) as chunks:
@@ -53,7 +53,7 @@ class Through:
         try:
             async for chunk in answer.aiter_bytes():
                 yield chunk
-        except self._httpx.HTTPError as error:
+        except self._httpx.RequestError as error:
             raise self._translated(error, url, begun=True) from error
 
     def _translated(self, error: Exception, url: str, *, begun: bool) -> UpstreamError:
