@@ -57,12 +57,12 @@ async def _demo(count: int, seed: int, page: Console) -> dict[str, Any]:
     async with POCKET.opened() as backend:
         _introduce(people, problems[0], count)
         board = await _contest(backend, source, problems, people, seed)
-        page.print(board, board.findings(), sep="\n\n")
+        page.print(board, "", board.findings(), sep="\n")
         free = _costliest(board.tallies[VOTE.name].answers)
         held = await _hold_budget(backend, source, free, seed)
         page.print(_on_budget(free, held))
         shown = _telling(board.tallies[EARLY.name].answers)
-        page.print(_on_tree(shown), RunTree(shown.run.root), sep="\n")
+        page.print(_on_tree(shown), "", RunTree(shown.run.root), sep="\n")
     return _as_json(board, held, shown, seed)
 
 
@@ -110,7 +110,8 @@ def _on_budget(free: Answered, held: Answered) -> Text:
 
 def _on_tree(shown: Answered) -> Text:
     return Text.assemble(
-        ("One vote, as it went. ", "bold"), f"{shown.problem.question} → {shown.completion.text.strip()}"
+        ("One vote, as it went. ", "bold"),
+        f"{shown.problem.question} → {shown.completion.text.strip()}. A line is one thought; its bar shows when it ran.",
     )
 
 
