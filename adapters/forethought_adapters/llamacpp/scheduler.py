@@ -93,10 +93,8 @@ class Scheduler:
         if room < 1 or not tokens:
             hint = f"a prompt of 1 to {longest - 1} tokens fits (n_ctx {longest}), this one has {len(tokens)}"
             raise InvalidRequest("messages", job.text, hint)
-        if job.max_tokens is not None and job.max_tokens > room:
-            hint = f"at most {room} fit after a prompt of {len(tokens)} tokens (n_ctx {longest})"
-            raise InvalidRequest("max_tokens", job.max_tokens, hint)
-        sequence = Sequence(key, job, tokens, job.max_tokens or room, self._tags)
+        # A ceiling beyond the context is no fault: a budget grants more than a small model can write.
+        sequence = Sequence(key, job, tokens, min(job.max_tokens or room, room), self._tags)
         self._sequences[key] = sequence
         self._waiting.append(sequence)
 
