@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("FORETHOUGHT_OPENAI3_PYTHON") or ROOT / ".venvs/openai3/bin/python")
-CHECKS = ("tests/clients/test_openai.py", "tests/clients/test_proxy.py")
+CHECKS = ("answers", "failures", "wrapping", "proxy")
 
 
 @pytest.mark.real
@@ -20,7 +20,7 @@ def test_openai_3_is_wrapped_and_drives_the_proxy() -> None:
     """Every check of the wrapped client, and of the client of the proxy, passes on openai 3 and httpx2."""
     version = _run("-c", "import openai; print(openai.__version__)").stdout
     assert version.startswith("3."), version
-    checked = _run("-m", "pytest", "-q", *CHECKS)
+    checked = _run("-m", "pytest", "-q", *(f"tests/clients/test_openai_{name}.py" for name in CHECKS))
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
