@@ -27,20 +27,23 @@ from forethought_adapters.litellm import LiteLLMBackend, arguments_of, load, ope
 from forethought_adapters.litellm_errors import KINDS, foreign_errors, translated
 from support.upstream import SILENCE, Answer, Upstream, chunk, fails, late, raw, says, streams
 
-# litellm keeps its connections, and tasks that log, for the life of the process.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:litellm"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+# litellm reads deprecated attributes of its own pydantic models; at its import it turns that warning off.
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the .* attribute on the instance:DeprecationWarning")
 
 ASK = Request.of("6*7?", model="openai/m")
 
 
+@pytest.fixture(autouse=True)
+async def closed_connections() -> AsyncIterator[None]:
+    """litellm keeps its connections for the life of the process, beyond the event loop of a test."""
+    yield
+    if "litellm" in sys.modules:
+        await load().close_litellm_async_clients()
+
+
 @pytest.fixture
-async def backend(upstream: Upstream) -> AsyncIterator[LiteLLMBackend]:
-    yield open_backend(base_url=upstream.base_url, api_key="k", retries=0, timeout_s=20)
-    await load().close_litellm_async_clients()
+def backend(upstream: Upstream) -> LiteLLMBackend:
+    return open_backend(base_url=upstream.base_url, api_key="k", retries=0, timeout_s=20)
 
 
 async def test_an_answer_comes_through(upstream: Upstream, backend: LiteLLMBackend) -> None:
@@ -219,6 +222,7 @@ assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 """
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("own", [{}, {"TIKTOKEN_CACHE_DIR": "/nowhere", "LITELLM_MODE": "DEV"}])
 def test_importing_litellm_leaves_the_environment_alone(own: dict[str, Any]) -> None:
     """litellm is imported by `load` only, and what the user has set, or has not, stays so."""
