@@ -9,7 +9,6 @@ from forethought_pocket import MODEL_ID, model_path
 from .llamacpp import LlamaCpp
 from .llamacpp import open_backend as open_file
 
-
 _DEFAULTS = {
     "name": MODEL_ID,
     "chars_per_token": 1.0,

@@ -21,7 +21,7 @@ def open_backend(model: str | Path, **options: Any) -> LlamaCpp:
 
     Raises MissingExtra without llama-cpp-python, and TypeError or ValueError for an option that is not one.
     """
-    if find_spec("llama_cpp") is None or find_spec("numpy") is None:
+    if not all(find_spec(name) for name in ("llama_cpp", "numpy", "jinja2")):
         raise MissingExtra("llama-cpp-python", "local")
     path = Path(model).expanduser()
     given: dict[str, Any] = {"path": path, "name": path.stem, **options}

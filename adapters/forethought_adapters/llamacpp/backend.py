@@ -12,9 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Self
 
-import jinja2
-
-from forethought.errors import EngineStopped, InvalidModelFile
+from forethought.errors import EngineStopped
 from forethought.ports import Capabilities, Continuation
 from forethought.wire import JSON, Done, Event, Request
 
@@ -22,7 +20,6 @@ from .engine import Engine, Ticket, Worker
 from .job import MAX_TOP_LOGPROBS, job_of
 from .options import Options
 from .state import Facts, Occupancy
-from .template import ChatTemplate
 
 
 class LlamaCpp:
@@ -36,7 +33,6 @@ class LlamaCpp:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._engine: Engine | None = None
-        self._template: ChatTemplate | None = None
         self._closed = False
         self._gate = threading.Lock()  # several threads may each bring an event loop
         self.capabilities = Capabilities(
@@ -63,7 +59,7 @@ class LlamaCpp:
         """Entering queues the request, leaving frees its sequence within a step."""
         engine = self._started()
         facts = await asyncio.wrap_future(engine.facts)
-        rendered = self._templated(facts).render(request)
+        rendered = facts.template.render(request)
         ticket = engine.submit(job_of(request, rendered.text, rendered.phase, self._options.seed))
         try:
             yield _identified(ticket, self._options.name)
@@ -86,28 +82,13 @@ class LlamaCpp:
         await self.aclose()
 
     def _started(self) -> Engine:
-        """The engine, which is started on first use, and again where the model could not be loaded."""
+        """The engine, which is started on first use, and again where it could not load the model or has died."""
         with self._gate:
             if self._closed:
                 raise EngineStopped(f"the backend {self._options.name!r} is closed")
-            if self._engine is None or self._engine.unloaded:
+            if self._engine is None or self._engine.stopped:
                 self._engine = Engine(partial(_open_worker, self._options), self._options.name)
             return self._engine
-
-    def _templated(self, facts: Facts) -> ChatTemplate:
-        if self._template is None:
-            source = self._options.chat_template or facts.chat_template
-            path = str(self._options.path)
-            if not source:
-                raise InvalidModelFile(path, "it carries no chat template; give one as chat_template=")
-            tags = self._options.reasoning_tags
-            try:
-                self._template = ChatTemplate(
-                    source, bos=facts.bos, eos=facts.eos, tags=tags, known_tags=facts.known_tags
-                )
-            except jinja2.TemplateError as error:
-                raise InvalidModelFile(path, f"its chat template does not compile: {error}") from error
-        return self._template
 
 
 def _open_worker(options: Options) -> Worker:

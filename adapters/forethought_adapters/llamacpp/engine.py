@@ -114,11 +114,6 @@ class Engine:
         """Whether requests are refused: closed, died, or never loaded."""
         return self._owner.stopped
 
-    @property
-    def unloaded(self) -> bool:
-        """Whether the model could not be loaded."""
-        return self.facts.done() and self.facts.exception() is not None
-
     def submit(self, job: Job) -> Ticket:
         """Queue a job for the running event loop; raises EngineStopped where there is nobody to do it."""
         ticket = Ticket(next(self._keys))

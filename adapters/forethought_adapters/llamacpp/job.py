@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from forethought.errors import InvalidRequest
 from forethought.thinking import Phase
-from forethought.wire import Request
+from forethought.wire import JSON, Request
 
 MAX_TOP_LOGPROBS = 20
 
@@ -48,50 +47,60 @@ class Job:
 
 
 def job_of(request: Request, text: str, phase: Phase, seed: int | None) -> Job:
-    """The job of `request` once rendered; raises InvalidRequest naming the first field that cannot be served."""
+    """The job of `request` once rendered; raises InvalidRequest naming the first field that cannot be served.
+
+    Nothing wrong may pass: in the owner thread it would end the requests of everybody else.
+    """
     _refuse_unserved(request.params)
-    limit = request.max_tokens
-    if limit is not None and (limit < 1):
-        raise InvalidRequest("max_tokens", limit, "an integer of at least 1 is expected")
-    return Job(text, phase, _sampling(request, seed), request.stop, limit)
+    limit = _integer("max_tokens", request.max_tokens, 1)
+    return Job(text, phase, _sampling(request, seed), _stops(request.params.get("stop")), limit)
 
 
 def _sampling(request: Request, seed: int | None) -> Sampling:
-    read = _Fields(request.params)
-    asked = next((s for s in (request.params.get("seed"), request.context.seed, seed) if s is not None), None)
-    top = int(read.number("top_logprobs", 0, 0, MAX_TOP_LOGPROBS))
+    params = request.params
+    seeds = (_integer("seed", given) for given in (params.get("seed"), request.context.seed, seed))
+    given = next((given for given in seeds if given is not None), None)
     return Sampling(
-        temperature=read.number("temperature", 1.0, 0.0, 100.0),
-        top_p=read.number("top_p", 1.0, 0.0, 1.0),
-        top_k=max(0, int(read.number("top_k", 0, -1, 1_000_000))),
-        min_p=read.number("min_p", 0.0, 0.0, 1.0),
-        presence_penalty=read.number("presence_penalty", 0.0, -2.0, 2.0),
-        frequency_penalty=read.number("frequency_penalty", 0.0, -2.0, 2.0),
-        seed=None if asked is None else abs(int(asked)),
-        logprobs=bool(request.params.get("logprobs")),
-        top_logprobs=top,
+        temperature=_number(params, "temperature", 1.0, 0.0, 100.0),
+        top_p=_number(params, "top_p", 1.0, 0.0, 1.0),
+        top_k=max(0, int(_number(params, "top_k", 0, -1, 1_000_000))),
+        min_p=_number(params, "min_p", 0.0, 0.0, 1.0),
+        presence_penalty=_number(params, "presence_penalty", 0.0, -2.0, 2.0),
+        frequency_penalty=_number(params, "frequency_penalty", 0.0, -2.0, 2.0),
+        seed=None if given is None else abs(given),
+        logprobs=bool(params.get("logprobs")),
+        top_logprobs=int(_number(params, "top_logprobs", 0, 0, MAX_TOP_LOGPROBS)),
     )
 
 
-class _Fields:
-    """Reads numbers out of a request's body."""
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self._params = params
-
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        value = self._params.get(name)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise InvalidRequest(name, value, f"a number from {low:g} to {high:g} is expected")
-        return value
+def _stops(value: Any) -> tuple[str, ...]:
+    stops: Any = [value] if isinstance(value, str) else value or []
+    if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in cast("list[Any]", stops)):
+        raise InvalidRequest("stop", value, "a string or a list of strings is expected")
+    return tuple(cast("list[str]", stops))
 
 
-def _refuse_unserved(params: Mapping[str, Any]) -> None:
+def _number(params: JSON, name: str, default: float, low: float, high: float) -> float:
+    value = params.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidRequest(name, value, f"a number from {low:g} to {high:g} is expected")
+    return value
+
+
+def _integer(name: str, value: Any, low: int | None = None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or (low is not None and value < low):
+        raise InvalidRequest(name, value, "an integer is expected" if low is None else f"at least {low} is expected")
+    return value
+
+
+def _refuse_unserved(params: JSON) -> None:
     """Fields that would change the answer are refused rather than ignored."""
-    form: Any = params.get("response_format") or {}
-    if form != "text" and form.get("type", "text") != "text":
+    form: Any = params.get("response_format")
+    if form not in (None, "text", {}, {"type": "text"}):
         raise InvalidRequest("response_format", form, "only type 'text' is supported by this backend yet")
     if params.get("logit_bias"):
         raise InvalidRequest("logit_bias", params["logit_bias"], "not supported by this backend yet")

@@ -29,8 +29,8 @@ class Sampler:
     """Draws the tokens of one sequence, one uniform number each, so that a seed repeats in any company.
 
     Temperature comes first, then top_k, top_p and min_p, each on what the one before has left. Temperature 0
-    takes the likeliest token. Floating point differs by about 1e-5 between batches of different make-up: a draw
-    that falls so close to the edge of two tokens may go either way.
+    takes the likeliest token. Floating point makes logprobs differ by up to 1e-3 between batches of different
+    make-up: a choice that is closer than that between two tokens may go either way.
     """
 
     __slots__ = ("_asked", "_random", "_seen")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .template import ChatTemplate  # imports an optional package
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The model that was loaded; `known_tags` says that its vocabulary has the reasoning tags as tokens.
+    """The model that was loaded: what llama.cpp calls it, and its compiled chat template.
 
     `cells` are those of the KV cache, `longest` the most tokens one sequence may have.
     """
 
     description: str
-    chat_template: str
-    bos: str
-    eos: str
-    known_tags: bool
+    template: ChatTemplate
     cells: int
     longest: int
 

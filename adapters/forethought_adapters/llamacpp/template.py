@@ -138,7 +138,7 @@ def _variables(params: JSON) -> dict[str, Any]:
 def _plain(index: int, message: JSON) -> dict[str, Any]:
     """The message as templates expect it: content a string, `developer` as `system`, call arguments as objects."""
     plain = {**message, "content": _content(index, message.get("content"))}
-    if plain["role"] == "developer":
+    if plain.get("role") == "developer":
         plain["role"] = "system"
     if plain.get("tool_calls"):
         plain["tool_calls"] = [_call(call) for call in plain["tool_calls"]]

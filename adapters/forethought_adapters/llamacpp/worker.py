@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import jinja2
+
+from forethought.errors import InvalidModelFile
+
 from .native import Model
 from .options import Options
 from .scheduler import Limits, Scheduler
 from .state import Facts
+from .template import ChatTemplate
 
 
 class Worker(Scheduler):
@@ -13,21 +18,30 @@ class Worker(Scheduler):
 
     def __init__(self, options: Options) -> None:
         self._model = Model(options, slots=2 * options.n_parallel)
+        try:
+            template = _template(self._model, options)
+        except InvalidModelFile:
+            self._model.close()
+            raise
         cells = self._model.cells
         longest = min(cells, self._model.trained)
         parked = min(longest, cells // 4) if options.n_parked is None else options.n_parked
         limits = Limits(cells, longest, options.n_parallel, self._model.batch, parked)
         super().__init__(self._model, limits, options.reasoning_tags)
-        self.facts = Facts(
-            description=self._model.description,
-            chat_template=self._model.chat_template,
-            bos=self._model.bos,
-            eos=self._model.eos,
-            known_tags=all(len(self._model.tokenize(tag, begin=False)) == 1 for tag in options.reasoning_tags),
-            cells=cells,
-            longest=longest,
-        )
+        self.facts = Facts(self._model.description, template, cells, longest)
 
     def close(self) -> None:
         """Free the model; nothing may be called after it."""
         self._model.close()
+
+
+def _template(model: Model, options: Options) -> ChatTemplate:
+    path, tags = str(options.path), options.reasoning_tags
+    source = options.chat_template or model.chat_template
+    if not source:
+        raise InvalidModelFile(path, "it carries no chat template; give one as chat_template=")
+    known = all(len(model.tokenize(tag, begin=False)) == 1 for tag in tags)
+    try:
+        return ChatTemplate(source, bos=model.bos, eos=model.eos, tags=tags, known_tags=known)
+    except jinja2.TemplateError as error:
+        raise InvalidModelFile(path, f"its chat template does not compile: {error}") from error

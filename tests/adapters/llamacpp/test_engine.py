@@ -8,16 +8,18 @@ import threading
 import pytest
 
 from forethought.errors import EngineStopped
+from forethought.thinking import THINK
 from forethought.wire import Delta, Done
 from forethought_adapters.llamacpp.engine import Engine
 from forethought_adapters.llamacpp.job import Job
 from forethought_adapters.llamacpp.state import Facts, Occupancy
+from forethought_adapters.llamacpp.template import ChatTemplate
 
 
 class Counting:
     """A worker that writes a word a step for each job, three words long; it notes the threads that call it."""
 
-    facts = Facts("counting", "", "", "", known_tags=False, cells=1, longest=1)
+    facts = Facts("counting", ChatTemplate("", tags=THINK), cells=1, longest=1)
     occupancy = Occupancy()
 
     def __init__(self) -> None:
@@ -93,7 +95,7 @@ async def test_a_worker_that_cannot_be_made_is_reported() -> None:
     engine = Engine(fail, "test")
     with pytest.raises(OSError, match="no such thing"):
         await asyncio.wrap_future(engine.facts)
-    assert engine.unloaded
+    assert engine.stopped
 
 
 async def _read(engine: Engine) -> str:

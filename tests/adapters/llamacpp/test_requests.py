@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,10 @@ async def test_a_prompt_too_long_is_refused(backend: LlamaCpp) -> None:
     assert f"n_ctx {CONTEXT}" in error.hint
 
 
-async def test_too_many_tokens_are_refused(backend: LlamaCpp) -> None:
-    """A max_tokens that can never fit behind the prompt is named with n_ctx and what would fit."""
-    error = await refusal(backend, Request.of("x" * 100, max_tokens=CONTEXT - 100))
-    assert error.field == "max_tokens"
-    assert f"at most {CONTEXT - 103} fit" in error.hint
+async def test_the_context_ends_a_ceiling_beyond_it(backend: LlamaCpp) -> None:
+    """A max_tokens beyond the context is a ceiling that is never reached: the text ends as `length` before it."""
+    answer = await complete(backend, Request.of("x" * 400, temperature=0, max_tokens=10 * CONTEXT))
+    assert (answer.finish_reason, answer.usage.total_tokens) == ("length", CONTEXT)
 
 
 async def test_the_last_token_that_fits_is_written(backend: LlamaCpp) -> None:
@@ -57,6 +58,10 @@ async def test_without_max_tokens_the_context_ends_it(backend: LlamaCpp) -> None
         ("min_p", -0.1),
         ("top_logprobs", 21),
         ("max_tokens", 0),
+        ("max_tokens", "many"),
+        ("seed", "lucky"),
+        ("stop", [5]),
+        ("stop", 5),
         ("n", 2),
         ("logit_bias", {"5": 1}),
         ("response_format", {"type": "json_object"}),
@@ -178,3 +183,22 @@ async def test_errors_are_ours(backend: LlamaCpp) -> None:
             await asyncio.wait_for(complete(backend, Request((message,), {"max_tokens": 2})), 30)
         except ForethoughtError:
             continue
+
+
+WITHOUT = """
+import sys
+for name in ("llama_cpp", "numpy", "jinja2"):
+    sys.modules[name] = None
+from forethought_adapters.pocket import open_backend
+try:
+    open_backend()
+except Exception as error:
+    print(type(error).__name__, error.extra)
+"""
+
+
+@pytest.mark.real
+def test_without_the_extra_its_name_is_told() -> None:
+    """Without the optional packages the adapter still imports, and opening says which extra to install."""
+    told = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout == "MissingExtra local\n"
