@@ -17,6 +17,7 @@ from .wire import Event, Request
 
 POLL_S = 0.05
 """How often the one call at the head of the queue looks whether its turn has come."""
+_NO_WAIT = nullcontext()
 
 
 class Gate:
@@ -33,11 +34,15 @@ class Gate:
         self._requests = requests
         self._concurrency = concurrency
         self._period_s = period_s
+        self._open = requests is None and concurrency is None
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
-    @asynccontextmanager
-    async def hold(self) -> AsyncGenerator[None, None]:
+    def hold(self) -> AbstractAsyncContextManager[None]:
         """Wait for a place, keep it while the block runs."""
+        return _NO_WAIT if self._open else self._hold()
+
+    @asynccontextmanager
+    async def _hold(self) -> AsyncGenerator[None, None]:
         line = self._line()
         async with line.places:
             if line.throttler is not None:
