@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
@@ -10,6 +12,9 @@ import pytest
 
 from forethought.budget import Budget
 from forethought.clients import wrap
+from forethought.policy import Policy
+from forethought.ports import Backend
+from forethought.wire import Event, Request
 from support.sdk import ASK, VOTE, Sdk
 from support.upstream import SILENCE, Upstream, chunk, fails, late, says, streams
 
@@ -57,6 +62,29 @@ async def test_no_server_is_a_connection_error(sdk: Sdk) -> None:
     """Where nobody listens APIConnectionError is raised, as it is without us."""
     with pytest.raises(openai.APIConnectionError, match="ConnectError"):
         await sdk.create(sdk.wrapped(None, base_url="http://127.0.0.1:9/v1"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_faulty_layer_is_shown_once(sdk: Sdk, upstream: Upstream, stream: bool) -> None:
+    """What a layer raises by mistake is the cause of the error, and the run is not repeated."""
+    client = sdk.wrapped(Policy("faulty", layers=(Faulty(),)), max_retries=2)
+    with pytest.raises(openai.APIConnectionError, match="ZeroDivisionError") as raised:
+        await sdk.create(client, stream=stream)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert len(upstream.requests) == 1
+
+
+class Faulty:
+    """A layer that asks, and then fails as no layer should."""
+
+    kind = "faulty"
+
+    @asynccontextmanager
+    async def stream(self, inner: Backend, request: Request, /) -> AsyncGenerator[AsyncIterator[Event], None]:
+        async with inner.stream(request) as events:
+            await anext(events)
+            raise ZeroDivisionError("by mistake")
+        yield events
 
 
 async def test_half_a_stream_is_an_error(sdk: Sdk, upstream: Upstream) -> None:

@@ -84,9 +84,9 @@ class Writing:
 async def answer(body: bytes, thinking: Thinking, backend: Backend) -> Reply:
     """What a request is answered; a streamed reply has begun to speak when this returns.
 
-    Errors become replies, so that the SDK raises its own class for them, but for UpstreamTimeout and
-    UpstreamUnreachable, for which there is no reply. Every call of a run has been retried already, so no reply
-    asks the SDK to repeat it.
+    Errors of ours become replies, so that the SDK raises its own class for them, but for UpstreamTimeout and
+    UpstreamUnreachable, which no reply could say. Every call of a run has been retried already, so no reply asks
+    the SDK to repeat it.
     """
     try:
         selection = thinking.selector.select(jsonio.read_object(body))

@@ -1,17 +1,20 @@
 """Wraps clients of the `openai` SDK, 2.x on httpx and 3.x on httpx2, async and blocking, Azure's too.
 
-The copy has another HTTP client, whose transport answers `POST …/chat/completions` and passes
-everything else on to the original's. So `create`, `parse`, `stream` and raw responses all work as they did. The
-SDK does not repeat a run: each call of it is retried in the run, as often as the client's `max_retries` says.
+The copy has another HTTP client, whose transport answers `POST …/chat/completions` and passes everything else on
+to the original's. So `create`, `parse`, `stream` and raw responses all work as they did. The SDK does not repeat a
+run: each call of it is retried in the run, as often as the client's `max_retries` says.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, cast
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from forethought.clients import Thinking
-from forethought.errors import UpstreamError, UpstreamTimeout
+from forethought.errors import UpstreamTimeout
 from forethought.ports import Backend
 from forethought.retry import Retry
 from forethought.throttle import Gate
@@ -42,14 +45,23 @@ def wrap(client: Any, thinking: Thinking, *, flavour: str = "auto") -> Any:
     def backend(through: Through) -> Backend:
         return OpenAIBackend(through, server, gate, retry, None, {}, name=server.name)
 
-    def as_sdk(error: UpstreamError, request: Any) -> Exception:
-        if isinstance(error, UpstreamTimeout):
-            return cast("Exception", sdk.APITimeoutError(request=request))
-        return cast("Exception", sdk.APIConnectionError(message=str(error), request=request))
-
     thinking.check(backend(Through(inner, None, httpx)))
-    transport = AsyncTransport if isinstance(client, sdk.AsyncOpenAI) else BlockingTransport
-    return client.with_options(http_client=_front(kind, inner, transport(inner, httpx, thinking, backend, as_sdk)))
+    stands_before = AsyncTransport if isinstance(client, sdk.AsyncOpenAI) else BlockingTransport
+    transport = stands_before(inner, httpx, thinking, backend, partial(_telling, sdk))
+    return client.with_options(http_client=_front(kind, inner, transport))
+
+
+@contextmanager
+def _telling(sdk: Any, request: Any) -> Generator[None, None, None]:
+    """Raise what the SDK would raise itself; for anything but its own errors it would repeat the run."""
+    try:
+        yield
+    except sdk.OpenAIError:
+        raise
+    except UpstreamTimeout as error:
+        raise sdk.APITimeoutError(request=request) from error
+    except Exception as error:
+        raise sdk.APIConnectionError(message=f"{type(error).__name__}: {error}", request=request) from error
 
 
 def _front(kind: Any, inner: Any, transport: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
 from forethought.clients import Thinking
-from forethought.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from forethought.ports import Backend
 
 from .door import Reply, Writing, answer
@@ -17,8 +17,8 @@ from .through import Blocking, Through
 
 BackendOver: TypeAlias = Callable[[Through], Backend]
 """Makes the backend whose calls are sent through."""
-AsSdk: TypeAlias = Callable[[UpstreamError, Any], Exception]
-"""The SDK's own error, which it neither repeats nor wraps, for a request that could not be answered at all."""
+Telling: TypeAlias = Callable[[Any], AbstractContextManager[None]]
+"""Raises the SDK's own errors, which it neither repeats nor wraps, for a request that could not be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,14 @@ class AsyncTransport:
     httpx: Any
     thinking: Thinking
     backend: BackendOver
-    as_sdk: AsSdk
+    telling: Telling
 
     async def handle_async_request(self, request: Any) -> Any:
         if not is_chat(request):
             return await self.inner.send(request, stream=True)
         backend = self.backend(Through(self.inner, request, self.httpx))
-        try:
+        with self.telling(request):
             reply = await answer(await request.aread(), self.thinking, backend)
-        except (UpstreamTimeout, UpstreamUnreachable) as error:
-            raise self.as_sdk(error, request) from error
         return respond(self.httpx, reply, self._stream)
 
     async def __aenter__(self) -> AsyncTransport:
@@ -66,17 +64,15 @@ class BlockingTransport:
     httpx: Any
     thinking: Thinking
     backend: BackendOver
-    as_sdk: AsSdk
+    telling: Telling
     loop: LoopThread = field(default_factory=LoopThread)
 
     def handle_request(self, request: Any) -> Any:
         if not is_chat(request):
             return self.inner.send(request, stream=True)
         backend = self.backend(Through(Blocking(self.inner), request, self.httpx))
-        try:
+        with self.telling(request):
             reply = self.loop.run(answer(request.read(), self.thinking, backend))
-        except (UpstreamTimeout, UpstreamUnreachable) as error:
-            raise self.as_sdk(error, request) from error
         return respond(self.httpx, reply, self._stream)
 
     def __enter__(self) -> BlockingTransport:
