@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from support.upstream import Upstream, says
 
 from forethought import plugins
 from forethought.engine import Engine
@@ -18,6 +17,7 @@ from forethought.stack import stack
 from forethought.steer.limit import Limit
 from forethought.testing import Replay, Script, Scripted
 from forethought.wire import Request
+from support.upstream import Upstream, says
 
 ANSWER = "forty two and that is my final word on it"
 THOUGHT = "six times seven is easy"

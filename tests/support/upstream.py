@@ -238,7 +238,7 @@ class Upstream:
         next_byte = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait((sending, next_byte), return_when=asyncio.FIRST_COMPLETED)
-            gone = not sending.done() and next_byte.result() == b""
+            gone = not sending.done() and (next_byte.exception() is not None or next_byte.result() == b"")
             self.aborted += gone
             if gone or not await sending:
                 return None
