@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 
 from support.upstream import Upstream, fails, says
 
-from .conftest import Forethought
+from .conftest import COMMAND, Forethought, environment
 
 QUESTION = "a=3 b=a+4 b?"
 
@@ -102,6 +106,33 @@ async def test_wrong_usage(forethought: Forethought, options: list[str], word: s
     assert (finished.code, finished.out) == (2, "")
     assert word in finished.err
     assert "Traceback" not in finished.err
+
+
+async def test_interrupt(upstream: Upstream, tmp_path: Path) -> None:
+    """Ctrl-C ends the command at once and quietly, and closes every call that was under way."""
+    upstream.script(says("a long answer of many words", pause=30))
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        "ask",
+        "6*7?",
+        "--upstream",
+        upstream.base_url,
+        "-p",
+        "balanced",
+        env=environment(tmp_path),
+        stderr=PIPE,
+    )
+    for _ in range(600):
+        if upstream.live == 4:
+            break
+        await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(60):
+        _, told = await process.communicate()
+    assert await upstream.quiet()
+    assert process.returncode == 130
+    assert b"Traceback" not in told
+    assert upstream.aborted == 4
 
 
 @pytest.mark.usefixtures("local_engine")

@@ -27,3 +27,10 @@ async def test_nothing_is_help(forethought: Forethought) -> None:
     """Without a command the commands are listed."""
     finished = await forethought()
     assert all(command in finished.out + finished.err for command in ("demo", "ask", "serve", "policies"))
+
+
+async def test_a_terminal_without_the_letters(forethought: Forethought) -> None:
+    """Where the output's encoding lacks a letter, another stands in its place."""
+    finished = await forethought("policies", PYTHONIOENCODING="ascii")
+    assert finished.code == 0
+    assert "balanced" in finished.out

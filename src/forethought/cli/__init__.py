@@ -50,6 +50,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error of ours is one line on stderr, with exit code 2 where the caller can mend it."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")  # where a terminal has no such letter, an answer must still show
     try:
         app()
     except ForethoughtError as error:

@@ -79,7 +79,7 @@ async def _answer(
     async with source.opened() as backend:
         engine = Engine(backend, policy, budget=budget, sinks=[recorder])
         with Telling(to_people(), answer=stream) as telling:
-            telling.say(f"asking {source.label}{f' as {engine.policy.name!r} says' if policy else ''}")
+            telling.say(f"asking {source.label}{f', policy {engine.policy.name}' if policy else ''}")
             completion = await _follow(engine, request, telling)
     return completion, recorder.runs[-1]
 

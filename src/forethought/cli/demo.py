@@ -111,7 +111,7 @@ def _on_budget(free: Answered, held: Answered) -> Text:
 def _on_tree(shown: Answered) -> Text:
     return Text.assemble(
         ("One vote, as it went. ", "bold"),
-        f"{shown.problem.question} → {shown.completion.text.strip()}. A line is one thought; its bar shows when it ran.",
+        f"{shown.problem.question} → {shown.completion.text.strip()}. A line is one thought, its bar when it ran.",
     )
 
 
