@@ -12,22 +12,26 @@ from ..context import Context
 from ..engine import Engine
 from ..errors import InvalidRequest, UpstreamProtocol
 from ..ledger import BudgetScope
-from ..wire import Done, Request
+from ..wire import Done, Note, Request
 from . import jsonio
 from .answer import Chunks, Form, closing, completion
 from .select import NONE, Selection
 
 MAX_CHOICES = 128
+UNEASY = frozenset({"failed", "retry"})
+"""Notes that wait for what comes next: should it be the failure of all, that is better told by its own status."""
 T = TypeVar("T")
 
 
 class Outlet(Protocol):
     """Where the bytes of a streamed answer go."""
 
-    def put(self, piece: bytes, /) -> None: ...
+    def put(self, piece: bytes, /) -> None:
+        """Add bytes, which need not be sent before the next `room`."""
+        ...
 
     async def room(self) -> None:
-        """Wait while too much is waiting to be taken."""
+        """Send what was put, and wait while too much is waiting to be taken."""
         ...
 
 
@@ -80,7 +84,8 @@ async def _choice(engine: Engine, request: Request, chunks: Chunks, outlet: Outl
             outlet.put(chunks.write(event))
             if isinstance(event, Done):
                 return event
-            await outlet.room()
+            if not isinstance(event, Note) or event.kind not in UNEASY:
+                await outlet.room()
     raise UpstreamProtocol("the stream ended without saying why it ended")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -58,8 +58,7 @@ async def send_failure(send: Send, failure: Failure) -> None:
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Run `work`, and cancel it as soon as the caller hangs up; everything it began has ended when this returns."""
-    worker = asyncio.current_task()
-    assert worker is not None
+    worker = cast("asyncio.Task[Any]", asyncio.current_task())
     listening = asyncio.create_task(_cancel_when_gone(receive, worker))
     try:
         await work

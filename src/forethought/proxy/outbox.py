@@ -1,4 +1,4 @@
-"""Bytes on their way from a run to one caller: whatever has gathered is sent at once, and silence has a heartbeat."""
+"""The way of a streamed answer to one caller: sent as it is written, with a heartbeat while nothing is said."""
 
 from __future__ import annotations
 
@@ -12,90 +12,92 @@ from ..front import sse
 from ..front.errors import Headers, failure_of
 from .asgi import request_id
 
-ROOM = 1 << 18
-"""Bytes that may wait for a slow caller before the run waits with them."""
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
 class Outbox:
-    """Filled by `put`, emptied by `take`; closed once. After `heartbeat_s` of silence a heartbeat is put."""
+    """Takes bytes by `put` and sends them in `room`, in whose wait a slow caller holds the run back.
 
-    def __init__(self, heartbeat_s: float) -> None:
+    The status goes out with the first byte. After `heartbeat_s` seconds of silence a heartbeat is sent.
+    """
+
+    __slots__ = ("_beat", "_heartbeat_s", "_last", "_loop", "_opening", "_pieces", "_send", "_timer", "begun")
+
+    def __init__(self, send: Send, heartbeat_s: float) -> None:
+        self.begun = False
+        self._send = send
         self._pieces: list[bytes] = []
-        self._size = 0
-        self._closed = False
-        self._stirred = asyncio.Event()
-        self._taken = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
+        self._opening = asyncio.Lock()
         self._heartbeat_s = heartbeat_s
+        self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
-        self._timer = self._loop.call_later(heartbeat_s, self._beat)
+        self._timer = self._loop.call_later(heartbeat_s, self._tick)
+        self._beat: asyncio.Task[None] | None = None
 
-    def put(self, piece: bytes) -> None:
-        """Add bytes; nothing is sent before the caller of this waits for something."""
+    def put(self, piece: bytes, /) -> None:
+        """Add bytes to what is sent next."""
         if piece:
             self._pieces.append(piece)
-            self._size += len(piece)
-            self._last = self._loop.time()
-            self._stirred.set()
 
     async def room(self) -> None:
-        """Wait while too much is waiting to be sent."""
-        while self._size > ROOM:
-            self._taken.clear()
-            await self._taken.wait()
+        """Send what was put, and wait while the caller is slow to take it."""
+        if self._pieces:
+            await self._flush(more=True)
 
-    async def take(self) -> bytes | None:
-        """All that is there, as soon as there is something; None once it is closed and empty."""
-        while not self._pieces:
-            if self._closed:
-                return None
-            self._stirred.clear()
-            await self._stirred.wait()
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        self._taken.set()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    async def finish(self) -> None:
+        """Send what is left, and that it is the end."""
+        await self._flush(more=False)
 
-    def close(self, _: object = None) -> None:
-        """Nothing more will be put."""
-        self._closed = True
+    def silence(self) -> None:
+        """No more heartbeats."""
         self._timer.cancel()
-        self._stirred.set()
 
-    def _beat(self) -> None:
-        silence = self._loop.time() - self._last
-        if silence >= self._heartbeat_s:
+    async def _flush(self, *, more: bool) -> None:
+        if not self.begun:
+            await self._begin()
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        self._last = self._loop.time()
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def _begin(self) -> None:
+        async with self._opening:
+            if not self.begun:
+                headers = [*EVENT_STREAM, *request_id()]
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+                self.begun = True
+
+    def _tick(self) -> None:
+        quiet_s = self._loop.time() - self._last
+        if quiet_s >= self._heartbeat_s:
             self.put(sse.HEARTBEAT)
-            silence = 0.0
-        self._timer = self._loop.call_later(self._heartbeat_s - silence, self._beat)
+            self._beat = self._loop.create_task(self.room())
+            quiet_s = 0.0
+        self._timer = self._loop.call_later(self._heartbeat_s - quiet_s, self._tick)
 
 
 async def pour(run: Callable[[Outbox], Awaitable[None]], send: Send, heartbeat_s: float) -> None:
-    """Send what `run` puts into an outbox, as an event stream.
+    """Send what `run` writes, as an event stream.
 
-    The status goes out with the first byte: an error before it is raised, so that it keeps its own status. A
-    later one becomes the last event of the stream.
+    An error before the first byte is raised, so that it keeps its own status. A later one becomes the last
+    event, so that no stream ends without saying why.
     """
-    outbox = Outbox(heartbeat_s)
-    running = asyncio.ensure_future(run(outbox))
-    running.add_done_callback(outbox.close)
-    begun = False
+    outbox = Outbox(send, heartbeat_s)
     try:
-        while (piece := await outbox.take()) is not None:
-            if not begun:
-                headers = [*EVENT_STREAM, *request_id()]
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                begun = True
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await run(outbox)
+    except ForethoughtError as error:
+        if not outbox.begun:
+            raise
+        outbox.put(_error(error))
+    except Exception as error:  # whatever it is, the caller must not take the stream for complete
+        if outbox.begun:
+            outbox.put(_error(error))
+            await outbox.finish()
+        raise
     finally:
-        outbox.close()
-        if not running.done():
-            running.cancel()
-            await asyncio.wait((running,))
-    error = running.exception()
-    if error is not None and not begun:
-        raise error
-    last = sse.data({"error": failure_of(error).error}) if isinstance(error, Exception) else b""
-    await send({"type": "http.response.body", "body": last})
-    if error is not None and not isinstance(error, ForethoughtError):
-        raise error
+        outbox.silence()
+    await outbox.finish()
+
+
+def _error(error: Exception) -> bytes:
+    return sse.data({"error": failure_of(error).error})
