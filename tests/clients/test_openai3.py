@@ -15,7 +15,7 @@ CHECKS = ("answers", "failures", "wrapping", "proxy")
 
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.skipif(not PYTHON.exists(), reason=f"no openai 3: {PYTHON} does not exist; `make openai3` installs it")
+@pytest.mark.skipif(not PYTHON.exists(), reason=f"no openai 3: {PYTHON} does not exist; `make test` installs it")
 def test_openai_3_is_wrapped_and_drives_the_proxy() -> None:
     """Every check of the wrapped client, and of the client of the proxy, passes on openai 3 and httpx2."""
     version = _run("-c", "import openai; print(openai.__version__)").stdout
