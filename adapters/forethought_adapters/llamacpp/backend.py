@@ -50,6 +50,11 @@ class LlamaCpp:
         """What the engine is doing, as of its last step."""
         return self._engine.occupancy if self._engine else Occupancy()
 
+    @property
+    def live(self) -> int:
+        """How many requests the engine works on or keeps waiting, as of its last step."""
+        return self.occupancy.live + self.occupancy.waiting
+
     async def load(self) -> Facts:
         """Load the model unless that was done; returns what it is."""
         return await asyncio.wrap_future(self._started().facts)

@@ -40,6 +40,7 @@ async def test_leaving_frees_the_sequence(backend: LlamaCpp) -> None:
     """Leaving the block ends the sequence, and nothing more is evaluated for it."""
     async with backend.stream(endless()) as events:
         assert isinstance(await first_delta(events), Delta)
+        assert backend.live == 1
     idle = await until(backend, live=0, waiting=0)
     await asyncio.sleep(0.02)
     assert backend.occupancy.evaluated == idle.evaluated < 480
