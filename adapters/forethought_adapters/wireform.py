@@ -42,7 +42,8 @@ class Reader:
         self._answering = answering
         self.ended = False
         self._finish = ""
-        self._meta: dict[str, Any] = {}
+        self._first: JSON = {}
+        self._last: JSON = {}
         self._usage: Mapping[str, Any] = {}
 
     def read(self, chunk: Any) -> Delta | None:
@@ -50,9 +51,7 @@ class Reader:
         try:
             if chunk.get("error"):
                 raise error_in(chunk["error"])
-            for name in META:
-                if chunk.get(name) is not None:
-                    self._meta[name] = chunk[name]
+            self._first, self._last = self._first or chunk, chunk
             if chunk.get("usage"):
                 self._usage = dict(chunk["usage"])
             delta = None
@@ -86,10 +85,17 @@ class Reader:
             raise UpstreamProtocol(f"usage: {str(self._usage)[:200]}") from error
         return Done(known or "stop", usage, price, "" if known else self._finish, self._meta)
 
+    @property
+    def _meta(self) -> dict[str, Any]:
+        return {n: chunk[n] for chunk in (self._first, self._last) for n in META if chunk.get(n) is not None}
+
     def _delta(self, choice: Mapping[str, Any]) -> Delta | None:
         fields: Mapping[str, Any] = choice.get("delta") or choice.get("message") or {}
+        content = fields.get("content")
+        if len(fields) == 1 and isinstance(content, str) and not self._splitter and not choice.get("logprobs"):
+            return Delta(content) if content else None  # what nearly every chunk is
         reasoning = next((fields[name] for name in REASONING if isinstance(fields.get(name), str)), "")
-        thought, text = parts_of(fields.get("content"))
+        thought, text = parts_of(content)
         reasoning += thought
         if self._answering:
             reasoning, text = "", reasoning + text
@@ -97,6 +103,8 @@ class Reader:
             self._splitter = None
         elif text and self._splitter is not None:
             reasoning, text = self._splitter.feed(text)
+            if self._splitter.over:
+                self._splitter = None
         calls = tuple(numbered(fields.get("tool_calls") or ()))
         probs: JSON = choice.get("logprobs") or {}
         logprobs = tuple(map(logprob_of, probs.get("content") or ()))

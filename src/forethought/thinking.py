@@ -46,6 +46,11 @@ class Splitter:
         self.held = ""
         self._after_tag = False
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to part: all that comes is answer."""
+        return self.phase is Phase.ANSWERING and not self.held and not self._after_tag
+
     def feed(self, text: str) -> Split:
         """Take the next piece; returns what can be shown by now."""
         self.held += text
