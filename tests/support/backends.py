@@ -58,8 +58,9 @@ async def openai_http() -> AsyncIterator[Case]:
 @asynccontextmanager
 async def litellm() -> AsyncIterator[Case]:
     async with Upstream(says(ANSWER, reasoning=THOUGHT, pause=0.001)) as upstream:
-        backend = plugins.open_backend("litellm", api_base=upstream.base_url, api_key="k")
+        backend = plugins.open_backend("litellm", base_url=upstream.base_url, api_key="k")
         yield Case(backend, Request.of("?", model="openai/fake"), lambda: upstream.live)
+        await plugins.load("forethought.backends", "litellm").__globals__["load"]().close_litellm_async_clients()
 
 
 @asynccontextmanager
