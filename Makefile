@@ -58,7 +58,7 @@ bench-vote: .venv/.dev ## what thinking, voting and stopping early are worth on 
 # openai 3.x runs on another HTTP stack than 2.x, and litellm may pin 2.x: it gets an environment of its own.
 .venvs/openai3/.ready: pyproject.toml
 	$(PYTHON) -m venv .venvs/openai3
-	.venvs/openai3/bin/pip install --quiet -e ".[proxy]" "openai>=3,<4"
+	.venvs/openai3/bin/pip install --quiet -e ".[proxy]" "openai>=3,<4" "httpx>=0.28,<1" "pytest>=8.3,<10" "pytest-asyncio>=1,<2"
 	@touch $@
 
 clean: ## remove what was installed and built

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from .errors import UpstreamError, UpstreamStatus
 from .ports import Backend, Bound
@@ -31,50 +31,56 @@ class Retry:
     @asynccontextmanager
     async def stream(self, inner: Backend, request: Request, /) -> AsyncGenerator[AsyncIterator[Event], None]:
         notes: list[Event] = []
-        begun = await self._begin(inner, request, notes)
+
+        async def begin() -> _Begun:
+            async with AsyncExitStack() as attempt:
+                events = await attempt.enter_async_context(inner.stream(request))
+                first = await anext(events, None)
+                return _Begun(attempt.pop_all(), first, events)
+
+        begun: _Begun = await self._retrying(notes.append)(begin)
         async with begun.closing:
             yield _joined(notes, begun)
 
     def worst_case(self, inner: Bound, /) -> Bound:
         return inner.times(self.attempts)
 
-    async def _begin(self, inner: Backend, request: Request, notes: list[Event]) -> _Begun:
-        for attempt in range(1, self.attempts):
-            try:
-                return await _begin(inner, request)
-            except UpstreamError as error:
-                if not self._worth_it(error):
-                    raise
-                delay = self._delay(attempt, error)
-                notes.append(Note("retry", f"{error}; asking again in {delay:.1f} s", {"attempt": attempt}))
-            await asyncio.sleep(delay)
-        return await _begin(inner, request)
+    def _retrying(self, tell: Callable[[Note], None]) -> AsyncRetrying:
+        backoff = wait_random_exponential(self.wait_s, self.longest_wait_s)
 
-    def _worth_it(self, error: UpstreamError) -> bool:
-        return error.transient and (_asked(error) or 0.0) <= self.longest_wait_s
+        def wait(state: RetryCallState) -> float:
+            asked = _asked(_error(state))
+            return backoff(state) if asked is None else asked
 
-    def _delay(self, attempt: int, error: UpstreamError) -> float:
-        asked = _asked(error)
-        longest = min(self.longest_wait_s, self.wait_s * 2 ** (attempt - 1))
-        return random.uniform(0.0, longest) if asked is None else asked  # noqa: S311  spreads load, hides nothing
+        def announce(state: RetryCallState) -> None:
+            delay = state.upcoming_sleep
+            tell(Note("retry", f"{_error(state)}; asking again in {delay:.1f} s", {"attempt": state.attempt_number}))
+
+        return AsyncRetrying(
+            stop=stop_after_attempt(self.attempts),
+            retry=retry_if_exception(self._worth_it),
+            wait=wait,
+            before_sleep=announce,
+            reraise=True,
+        )
+
+    def _worth_it(self, error: BaseException) -> bool:
+        return isinstance(error, UpstreamError) and error.transient and (_asked(error) or 0.0) <= self.longest_wait_s
 
 
-def _asked(error: UpstreamError) -> float | None:
+def _asked(error: BaseException | None) -> float | None:
     asked = error.retry_after if isinstance(error, UpstreamStatus) else None
     return None if asked is None else max(0.0, asked)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
 
 
 class _Begun(NamedTuple):
     closing: AsyncExitStack
     first: Event | None
     events: AsyncIterator[Event]
-
-
-async def _begin(inner: Backend, request: Request) -> _Begun:
-    async with AsyncExitStack() as attempt:
-        events = await attempt.enter_async_context(inner.stream(request))
-        first = await anext(events, None)
-        return _Begun(attempt.pop_all(), first, events)
 
 
 async def _joined(notes: list[Event], begun: _Begun) -> AsyncIterator[Event]:
