@@ -41,6 +41,16 @@ async def test_is_a_backend() -> None:
     assert (await Engine(inner).ask("?")).text == "42"
 
 
+async def test_engine_in_an_engine_is_charged_once() -> None:
+    """What an engine inside an engine asks is charged once, and stands in one record."""
+    sink = CapturingSink()
+    inner = Engine(Scripted("42"), Policy("inner"))
+    with Budget(request_limit=9) as scope:
+        answer = await Engine(inner, Policy("outer"), sinks=[sink]).complete(QUESTION)
+    assert (scope.spent.requests, answer.usage.requests) == (1, 1)
+    assert [node.name for node in root_of(sink).below()] == ["scripted", "inner"]
+
+
 async def test_usage_is_that_of_the_whole_tree() -> None:
     """Done carries the usage of every call, cancelled ones included."""
     backend = Scripted(*["42"] * 4, *[Script("42 and much more to say", delay=0.01)] * 4)

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import policy
 from .budget import Budget, current_scope
+from .context import Node
 from .fold import complete
 from .ledger import BudgetScope
 from .meter import Metered
@@ -20,7 +21,7 @@ from .pricing import Prices
 from .stack import stack, totalled
 from .steer.limit import Limit
 from .trace import Run
-from .wire import Completion, Event, Request
+from .wire import JSON, Completion, Event, Request
 
 DIRECTLY = Policy("none", "Ask the model once, with nothing added.")
 
@@ -47,13 +48,13 @@ class Engine:
         self.policy = _loaded(policy)
         self.budget = self.policy.budget if budget is None else self.policy.budget.tighter(budget)
         self._sinks: tuple[Sink, ...] = (OtelSink(),) if sinks is None else tuple(sinks)
-        self._bottom = Metered(backend, Prices() if prices is None else prices)
-        self._stack = stack(self._bottom, self.policy.layers)
-        self._landing = stack(self._bottom, _with_landing(self.policy.layers))
+        bottom = backend if backend.capabilities.metered else Metered(backend, prices or Prices())
+        self._stack = stack(bottom, self.policy.layers)
+        self._landing = stack(bottom, _with_landing(self.policy.layers))
 
     @property
     def capabilities(self) -> Capabilities:
-        return self.backend.capabilities
+        return replace(self.backend.capabilities, metered=True)
 
     @asynccontextmanager
     async def stream(self, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
@@ -64,10 +65,10 @@ class Engine:
         name = self.policy.name
         outer = request.context.scope or current_scope()
         scope = BudgetScope(self.budget, name) if outer is None else outer.child(self.budget, name)
-        run = Run.start(name, policy=name, sinks=self._sinks)
+        node, report = self._enter(request.context.node)
         layered = self._landing if scope.limited or scope.deadline(answering=False) else self._stack
-        entered = layered.stream(request.with_context(scope=scope, node=run.root))
-        async with totalled(run.root, entered, {"run": run.id, "policy": name}) as events:
+        entered = layered.stream(request.with_context(scope=scope, node=node))
+        async with totalled(node, entered, report) as events:
             yield events
 
     async def complete(self, request: Request, /) -> Completion:
@@ -77,6 +78,14 @@ class Engine:
     async def ask(self, question: str, /, *, system: str | None = None, **params: Any) -> Completion:
         """Answer a question in words; `params` are fields of the chat-completions body."""
         return await self.complete(Request.of(question, system=system, **params))
+
+    def _enter(self, around: Node | None) -> tuple[Node, JSON | None]:
+        """The node of one answer and what is reported of it: a run of its own, or a part of the one around it."""
+        name = self.policy.name
+        if around is not None:
+            return around.child(name, "invoke_workflow"), None
+        run = Run.start(name, policy=name, sinks=self._sinks)
+        return run.root, {"run": run.id, "policy": name}
 
     def worst_case(self) -> Bound:
         """The most that one answer can take, under the policy and the budget."""

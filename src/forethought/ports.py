@@ -32,7 +32,8 @@ class Capabilities:
     """What the bottom of a stack can do.
 
     `local` backends cost no money. `chars_per_token` is the documented estimate for prompts that nobody
-    has counted yet. `fork` says that branches of one prompt share its evaluation.
+    has counted yet. `fork` says that branches of one prompt share its evaluation. What is asked of a `metered`
+    backend, such as an engine, is already charged to the budget and the run of the request.
     """
 
     name: str = "backend"
@@ -42,6 +43,7 @@ class Capabilities:
     fork: bool = False
     grammar: bool = False
     local: bool = False
+    metered: bool = False
     chars_per_token: float = 4.0
 
 
