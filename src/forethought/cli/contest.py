@@ -21,7 +21,7 @@ from .recorder import Recorder
 PROBLEMS = "forethought.problems"
 """Entry points of packages that bring problems with known answers: a `ProblemSet` each."""
 
-THOUGHT = 64
+THOUGHT = 128
 """Tokens of thinking that the limited contestant has."""
 
 
@@ -99,6 +99,11 @@ class Answered:
         """Answers that were heard; calls that were cancelled are not among them."""
         return int(self.completion.done.report.get("samples", 1))
 
+    @property
+    def tokens(self) -> int:
+        """Tokens written, those of cancelled calls included."""
+        return self.completion.usage.completion_tokens
+
 
 @dataclass(slots=True)
 class Tally:
@@ -122,7 +127,7 @@ class Tally:
     @property
     def tokens(self) -> int:
         """Tokens written, those of cancelled calls included."""
-        return sum(each.completion.usage.completion_tokens for each in self.answers)
+        return sum(each.tokens for each in self.answers)
 
     @property
     def seconds(self) -> float:

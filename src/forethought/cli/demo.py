@@ -18,13 +18,14 @@ from ..engine import Engine
 from ..plugins import load
 from ..ports import Backend
 from .board import Board
-from .contest import CONTESTANTS, EARLY, PROBLEMS, VOTE, Answered, Problem, ProblemSet, answer, compete
+from .contest import CONTESTANTS, EARLY, PROBLEMS, Answered, Problem, ProblemSet, answer, compete
 from .recorder import Recorder
 from .screen import to_people, to_pipe
 from .source import POCKET
 from .tree import RunTree
 
-BUDGET = Budget(output_tokens_limit=200, answer_tokens=8)
+LEAST = 64
+"""Tokens below which no budget is worth showing."""
 
 
 def demo(
@@ -58,12 +59,14 @@ async def _demo(count: int, seed: int, page: Console) -> dict[str, Any]:
         _introduce(people, problems[0], count)
         board = await _contest(backend, source, problems, people, seed)
         page.print(board, "", board.findings(), sep="\n")
-        free = _costliest(board.tallies[VOTE.name].answers)
-        held = await _hold_budget(backend, source, free, seed)
-        page.print(_on_budget(free, held))
-        shown = _telling(board.tallies[EARLY.name].answers)
+        votes = board.tallies[EARLY.name].answers
+        free = max(votes, key=lambda each: (each.right, each.tokens))
+        budget = _half(free)
+        held = await _hold_budget(backend, source, free, budget, seed)
+        page.print(_on_budget(free, budget, held))
+        shown = _telling(votes)
         page.print(_on_tree(shown), "", RunTree(shown.run.root), sep="\n")
-    return _as_json(board, held, shown, seed)
+    return _as_json(board, budget, held, shown, seed)
 
 
 def _introduce(people: Console, first: Problem, count: int) -> None:
@@ -87,24 +90,25 @@ async def _contest(
     return board
 
 
-async def _hold_budget(backend: Backend, source: ProblemSet, free: Answered, seed: int) -> Answered:
-    """The problem of `free` again, with fewer tokens than its vote had taken."""
+async def _hold_budget(backend: Backend, source: ProblemSet, free: Answered, budget: Budget, seed: int) -> Answered:
+    """The problem of `free` again, under a budget."""
     recorder = Recorder()
-    engine = Engine(backend, VOTE.policy, budget=BUDGET, sinks=[recorder])
+    engine = Engine(backend, EARLY.policy, budget=budget, sinks=[recorder])
     return await answer(engine, recorder, source, free.problem, seed=seed)
 
 
-def _costliest(answers: Sequence[Answered]) -> Answered:
-    return max(answers, key=lambda each: (each.right, each.completion.usage.completion_tokens))
+def _half(free: Answered) -> Budget:
+    """Half of the tokens that an answer has taken."""
+    return Budget(output_tokens_limit=max(LEAST, free.tokens // 2))
 
 
-def _on_budget(free: Answered, held: Answered) -> Text:
-    needed, spent = (each.completion.usage.completion_tokens for each in (free, held))
-    answer = held.completion.text.strip() or "nothing"
+def _on_budget(free: Answered, budget: Budget, held: Answered) -> Text:
+    said = held.completion.text.strip() or "nothing"
     return Text.assemble(
         ("\nA budget that holds. ", "bold"),
-        f"The costliest vote took {needed:,} tokens. With {BUDGET.output_tokens_limit} for all its samples together "
-        f"it wrote {spent} and still answered: {answer}, which is {'right' if held.right else 'wrong'}.\n",
+        f"The costliest vote took {free.tokens:,} tokens. With {budget.output_tokens_limit:,} for all its samples "
+        f"together it wrote {held.tokens:,} and still answered: {said}, which is ",
+        "right.\n" if held.right else "wrong.\n",
     )
 
 
@@ -125,14 +129,14 @@ def _telling(answers: Sequence[Answered]) -> Answered:
     return max(answers, key=tells)
 
 
-def _as_json(board: Board, held: Answered, shown: Answered, seed: int) -> dict[str, Any]:
+def _as_json(board: Board, budget: Budget, held: Answered, shown: Answered, seed: int) -> dict[str, Any]:
     return {
         "problems": board.total,
         "seed": seed,
         "contestants": [tally.to_json() for tally in board.tallies.values()],
         "budget": {
-            "limits": BUDGET.to_json(),
-            "spent": held.completion.usage.completion_tokens,
+            "limits": budget.to_json(),
+            "spent": held.tokens,
             "answer": held.completion.text,
             "right": held.right,
             "stop_reason": held.completion.done.stop_reason,
