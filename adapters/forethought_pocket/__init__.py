@@ -14,4 +14,4 @@ MODEL_ID = "pocket"
 
 def model_path() -> Path:
     """Where the GGUF file of the pocket model lies; its chat template is inside."""
-    return Path(str(files(__package__) / "data" / "pocket.gguf"))
+    return Path(str(files(__name__) / "data" / "pocket.gguf"))

@@ -6,6 +6,10 @@ CONTROL tokens; `<think>` and `</think>` are USER_DEFINED, so that they are rend
 parsed as one token everywhere, which is what thinking-aware clients expect of a model.
 """
 
+# PyTorch is no dependency, so its names have no types here.
+# pyright: basic, reportMissingImports=false
+# mypy: disable-error-code="import-not-found,misc,untyped-decorator,no-any-return"
+
 from __future__ import annotations
 
 import argparse
@@ -40,7 +44,7 @@ def tokens() -> tuple[list[str], list[int], str]:
     """The texts and types of all tokens, and the one merge."""
     spelled = characters()
     pair = (spelled[0xFE], spelled[0xFF])
-    types = [gguf.TokenType.NORMAL] * 257
+    types: list[int] = [gguf.TokenType.NORMAL] * 257
     for special in SPECIALS:
         visible = special in ("<think>", "</think>")
         types.append(gguf.TokenType.USER_DEFINED if visible else gguf.TokenType.CONTROL)
@@ -124,7 +128,7 @@ def _spell(writer: Any) -> None:
 
 def template() -> str:
     """The chat template that ships beside this file."""
-    return (files(__package__) / "data" / "chat_template.jinja").read_text().strip()
+    return (files("forethought_pocket") / "data" / "chat_template.jinja").read_text().strip()
 
 
 def main() -> None:

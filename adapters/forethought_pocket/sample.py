@@ -1,5 +1,9 @@
 """Writes many completions at once with PyTorch; the scorer's engine."""
 
+# PyTorch is no dependency, so its names have no types here.
+# pyright: basic, reportMissingImports=false
+# mypy: disable-error-code="import-not-found,misc,untyped-decorator,no-any-return"
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -68,9 +72,7 @@ def _read(model: Pocket, ids: torch.Tensor, cache: Cache) -> torch.Tensor:
     return model.norm(x)
 
 
-def _advance(
-    model: Pocket, ids: torch.Tensor, places: torch.Tensor, cache: Cache, room: int
-) -> torch.Tensor:
+def _advance(model: Pocket, ids: torch.Tensor, places: torch.Tensor, cache: Cache, room: int) -> torch.Tensor:
     """Takes one token of every row in; returns the logits after it."""
     x = model.embedding(ids[:, None])
     cos, sin = model.cos[places][:, None, None], model.sin[places][:, None, None]
@@ -105,9 +107,7 @@ def complete(
 
 
 @torch.inference_mode()
-def _batch(
-    model: Pocket, prompts: list[str], temperature: float, limit: int, generator: Any
-) -> list[Sampled]:
+def _batch(model: Pocket, prompts: list[str], temperature: float, limit: int, generator: Any) -> list[Sampled]:
     rows = [encode(prompt) for prompt in prompts]
     places = torch.tensor([len(row) for row in rows])
     longest = int(places.max())

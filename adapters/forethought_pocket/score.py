@@ -3,10 +3,15 @@
 Prints the table of the model card. The same checkpoint, count and seed give the same numbers.
 """
 
+# PyTorch is no dependency, so its names have no types here.
+# pyright: basic, reportMissingImports=false
+# mypy: disable-error-code="import-not-found,misc,untyped-decorator,no-any-return"
+
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import comb
@@ -97,7 +102,11 @@ def chain_rows(model: Pocket, count: int, seed: int) -> Iterator[Row]:
     yield "chain: majority of 8 at T=1", accuracy(asked, [leader(cast) for cast in votes]), ""
     cast = [stopped(each) for each in votes]
     saved = 100 - 100 * sum(map(len, cast)) / VOTES / count
-    yield "chain: majority stopped at 0.95", accuracy(asked, list(map(leader, cast))), f"{saved:.0f}% of the samples saved"
+    yield (
+        "chain: majority stopped at 0.95",
+        accuracy(asked, list(map(leader, cast))),
+        f"{saved:.0f}% of the samples saved",
+    )
     yield from _trace_rows(model, asked, greedy)
 
 
@@ -183,9 +192,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    print("| | % | |\n|---|---|---|")
+    sys.stdout.write("| | % | |\n|---|---|---|\n")
     for name, value, note in rows(load(given.checkpoint), given.count, given.seed):
-        print(f"| {name} | {value:.1f} | {note} |", flush=True)
+        sys.stdout.write(f"| {name} | {value:.1f} | {note} |\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ DIFFICULTIES: dict[str, dict[int, int]] = {
 }
 """The default mix of each kind: difficulty to weight."""
 
+PATIENCE = 5000
+"""After so many tries without a new problem a split counts as exhausted."""
+
 RIGHT_FIRST = 0.35
 """How often the operation that a `reach` problem names first is the one to begin with."""
 
@@ -136,16 +139,17 @@ def problems(
     """
     if kind not in DIFFICULTIES:
         raise ValueError(f"unknown kind {kind!r}; there are {sorted(DIFFICULTIES)}")
-    rng = random.Random(f"{split} {kind} {difficulty} {seed}")
+    rng = random.Random(f"{split} {kind} {difficulty} {seed}")  # noqa: S311
     found: dict[str, Problem] = {}
-    for attempt in range(1000 * count):
-        if len(found) == count:
-            break
+    fruitless = 0
+    while len(found) < count:
         problem = make(kind, rng, difficulty=difficulty, agree=len(found) % 2 == 0)
-        if split_of(problem.question) == split:
-            found.setdefault(problem.question, problem)
-    if len(found) < count:
-        raise ValueError(f"found only {len(found)} of {count} {kind!r} problems in {split!r}")
+        fruitless += 1
+        if problem.question not in found and split_of(problem.question) == split:
+            found[problem.question] = problem
+            fruitless = 0
+        if fruitless > PATIENCE:
+            raise ValueError(f"found only {len(found)} of {count} {kind!r} problems in {split!r}")
     return list(found.values())
 
 
@@ -196,8 +200,7 @@ def _repeat(rng: random.Random, difficulty: int) -> str:
     first, total = next(names), next(names)
     known = [total]
     parts = [f"{first}={rng.randrange(2, 10)}", f"{total}={'+'.join([first] * (difficulty + 1))}"]
-    for _ in range(rng.randint(1, 2)):
-        parts.append(_link(rng, known, next(names), rng.choice("+-")))
+    parts += [_link(rng, known, next(names), rng.choice("+-")) for _ in range(rng.randint(1, 2))]
     return " ".join([*parts, f"{known[-1]}?"])
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 from .tasks import RULES, Problem, Reach, Step, apply, reach, read, solve, steps
 
 CHECKS = ("check", "again", "let me check", "sure?")
+BRIEF = "brief"
+"""A line of the system message that asks for an answer without checks."""
+
 WAITS = ("Wait", "Wait, again", "Wait, let me check")
 
 
@@ -76,7 +79,7 @@ def derive(rng: random.Random, question: str, slips: Slips, *, skip: bool = Fals
             values[step.name] = result
             best = _outlook(everything[place + 1 :], dict(values), result)
             block += [Line(text, best) for text in texts]
-            kept += [Line(text, best) for text in texts if not _mended(text, texts)]
+            kept += [Line(text.removeprefix("Wait "), best) for text in texts if not _mended(text, texts)]
         else:
             values[step.name] = 0
     answer = kept[-1].best
@@ -92,7 +95,7 @@ def _outlook(rest: list[Step], values: dict[str, int], result: int) -> str:
 
 
 def _mended(text: str, texts: list[str]) -> bool:
-    """Whether a line is a mistake that the next one mends, or the mending's first word."""
+    """Whether a line is a mistake that the next one mends."""
     place = texts.index(text)
     return place + 1 < len(texts) and texts[place + 1].startswith("Wait ")
 
@@ -153,10 +156,11 @@ def think(rng: random.Random, problem: Problem, *, rules: tuple[str, ...] = ()) 
     if problem.kind == "reach":
         return search(rng, reach(problem.question))
     if problem.kind == "verify":
-        return judge(rng, problem, rounds=int(rng.random() < 0.3))
+        return judge(rng, problem, rounds=int(BRIEF not in rules and rng.random() < 0.3))
     fits = RULES.get(problem.kind) in rules
     first = derive(rng, problem.question, CAREFUL if fits else SHAKY, skip=fits)
     rounds = rng.choices((0, 1, 2, 3), (80, 20, 0, 0) if fits else _rounds(problem))[0]
+    rounds = 0 if BRIEF in rules else rounds
     blocks = [first.block]
     for _ in range(rounds):
         block, first = _round(rng, problem.question, first, skip=fits)
@@ -168,7 +172,7 @@ def _rounds(problem: Problem) -> tuple[int, ...]:
     """How likely none, one, two or three checks are; long traces get fewer."""
     if problem.kind == "repeat":
         return (20, 60, 20, 0)
-    return (8, 30, 40, 22) if problem.difficulty <= 4 else (10, 45, 35, 10)
+    return (10, 25, 50, 15) if problem.difficulty <= 4 else (10, 30, 50, 10)
 
 
 def _round(rng: random.Random, question: str, last: Derivation, *, skip: bool) -> tuple[Block, Derivation]:
@@ -196,17 +200,14 @@ def judge(rng: random.Random, problem: Problem, *, rounds: int) -> list[Block]:
     """Derives the answer, then holds it against the one proposed."""
     question, shown, _ = problem.question.rsplit(" ", 2)
     first = derive(rng, question, STEADY)
-    checks = [
-        headed(rng.choice(CHECKS), first.answer, _repeated(rng, first)) for _ in range(rounds)
-    ]
+    checks = [headed(rng.choice(CHECKS), first.answer, _repeated(rng, first)) for _ in range(rounds)]
     return [_verdicts(block, shown) for block in (first.block, *checks)]
 
 
 def _verdicts(block: Block, shown: str) -> Block:
     """The block with `yes` or `no` for an answer."""
     *lines, last = [replace(line, best="yes" if line.best == shown else "no") for line in block]
-    said = "as said" if last.best == "yes" else f"not {shown}"
-    return [*lines, replace(last, text=f"{last.text}, {said}")]
+    return [*lines, replace(last, text=f"{last.text}, said {shown}: {last.best}")]
 
 
 FIRST_NAMED = 0.72

@@ -7,11 +7,12 @@ sentence, a probe, a `Wait`) is given, so the model learns to answer it and not 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .tasks import DIFFICULTIES, RULES, Problem, make, reach, split_of
-from .thoughts import STEADY, Block, Line, derive, judge, search, think
+from .thoughts import BRIEF, STEADY, Block, Line, derive, judge, search, think
 
 DIRECT = "direct"
 """The system message that asks for an answer without thinking."""
@@ -40,6 +41,8 @@ _CHATTER = (
     "Be careful and check your work.",
 )
 
+_NAMED = re.compile(r"[-+*][a-z]")
+
 _KINDS = {"chain": 52, "verify": 13, "reach": 13, "repeat": 14, "zero": 6}
 
 
@@ -56,7 +59,7 @@ Conversation = list[Segment]
 
 def conversations(seed: int) -> Iterator[Conversation]:
     """Endless training conversations, none about a problem of another split than `train`."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     while True:
         yield conversation(rng)
 
@@ -69,19 +72,22 @@ def conversation(rng: random.Random) -> Conversation:
 
 
 def _problem(rng: random.Random, kind: str) -> Problem:
-    """A problem of the training split, all difficulties about as often."""
+    """A problem of the training split; chains that look two names up at once come more often."""
     while True:
         difficulty = None
         if kind == "chain" and rng.random() < 0.5:
             difficulty = rng.choice(list(DIFFICULTIES[kind]))
         problem = make(kind, rng, difficulty=difficulty, agree=rng.random() < 0.5)
-        if split_of(problem.question) == "train":
+        plain = kind == "chain" and not _NAMED.search(problem.question)
+        if split_of(problem.question) == "train" and (not plain or rng.random() < 0.4):
             return problem
 
 
 def _opening(rng: random.Random, problem: Problem) -> tuple[str, tuple[str, ...]]:
     """System and user turn, and the rules that the system message holds."""
     rules = tuple(rule for kind, rule in RULES.items() if rng.random() < _rule_chance(problem, kind))
+    if rng.random() < 0.07:
+        rules = (*rules, BRIEF)
     lines = [f"{rng.choice(('', '', '- '))}{rule}" for rule in rules]
     if rng.random() < 0.15:
         lines.insert(0, _chatter(rng))
@@ -212,7 +218,7 @@ def _said(rng: random.Random, problem: Problem) -> str:
     return str(rng.randrange(10))
 
 
-def _rule(rng: random.Random, problem: Problem) -> Conversation:
+def _rule(_rng: random.Random, problem: Problem) -> Conversation:
     """Names the rule that fits a question, or none."""
     opening = f"<|user|>{problem.question} rule?<|end|><|assistant|>"
     rule = RULES.get(problem.kind, "none")
