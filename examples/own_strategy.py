@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from forethought import Backend, Delta, Engine, Event, Note, Policy, Request, complete, open_backend
+from forethought.ports import Bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,9 @@ class SecondOpinion:
 
     kind = "second_opinion"
     opinions: int = 5
+
+    def worst_case(self, inner: Bound, /) -> Bound:
+        return inner.times(self.opinions)
 
     @asynccontextmanager
     async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
