@@ -116,3 +116,11 @@ async def test_the_embedded_model(tmp_path: Path) -> None:
         question = {"messages": [{"role": "user", "content": "a=3 b=a+4 b?"}]}
         answer = await post(url, {**question, "model": "balanced/pocket"})
     assert answer["forethought"]["samples"] >= 1  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("local_engine")
+async def test_a_file_that_is_no_model(forethought: Forethought) -> None:
+    """A file that cannot be used is told of before anything is served."""
+    finished = await forethought("serve", "--gguf", "/dev/null", "--port", "0")
+    assert finished.code == 1
+    assert finished.err.startswith("forethought: '/dev/null' is not a usable GGUF file")

@@ -42,8 +42,10 @@ def serve(
     proxy = import_module("forethought.proxy")
     source = choose(pocket=pocket, gguf=gguf, upstream=upstream)
     budget = Budget(output_tokens_limit=budget_tokens, cost_limit=budget_usd, time_limit_s=budget_seconds)
+    with to_people().status(f"opening {source.label} …"):
+        backend = source.loaded()
     app = proxy.create_app(
-        source.open(),
+        backend,
         default=policy,
         model_ids=[source.model] if source.model else None,
         pass_through_key=pass_through_key,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import typer
 
 from ..plugins import open_backend
 from ..ports import Backend
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A backend that can load its model before it is asked."""
+
+    async def load(self) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,13 @@ class Source:
     def open(self) -> Backend:
         return open_backend(self.name, **self.options)
 
+    def loaded(self) -> Backend:
+        """The backend with its model in memory, so that a file that cannot be used is told of now."""
+        backend = self.open()
+        if isinstance(backend, Loading):
+            asyncio.run(_load(backend))
+        return backend
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Backend]:
         """The backend; leaving closes its connections or its model."""
@@ -40,6 +55,10 @@ class Source:
             close = getattr(backend, "aclose", None)
             if close is not None:
                 await close()
+
+
+async def _load(backend: Loading) -> None:
+    await backend.load()
 
 
 POCKET = Source("pocket", {}, "the embedded pocket model", "pocket")
