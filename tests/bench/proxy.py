@@ -1,0 +1,199 @@
+"""What the proxy costs: CPU per request against a bare relay and LiteLLM's proxy, in one run and as ratios.
+
+CPU is user + system of the serving process, as the operating system counts it; of several rounds, in which
+the servers take turns, the lowest counts, which noise on a shared machine disturbs least. Writes its figures
+to `proxy.json` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import uvloop
+from wire import TOKENS, Load
+
+HERE = Path(__file__).parent
+VENV = HERE.parents[1] / ".venvs" / "litellm-proxy"
+LITELLM = "litellm[proxy]==1.106.2"
+QUESTION = "A train leaves at noon and another at one. When do they meet? " * 4
+MODES = {"plain": 1, "streamed": TOKENS}
+"""The tokens that are asked for. Forethought's spine always asks the upstream for a stream, so an answer of one
+token shows what a request costs, and one of many what each further event does."""
+
+
+@dataclass(slots=True)
+class Server:
+    """A server under test, and the CPU microseconds per request that each round measured."""
+
+    name: str
+    port: int
+    process: psutil.Process
+    rounds: dict[str, list[float]] = field(default_factory=lambda: {mode: [] for mode in MODES})
+
+    def cpu_s(self) -> float:
+        """User and system seconds of the process and its children, nanoseconds fine where the system has it."""
+        return sum(_cpu_s(process) for process in (self.process, *self.process.children(recursive=True)))
+
+    def lowest(self, mode: str) -> float:
+        return min(self.rounds[mode], default=float("nan"))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    if sys.platform == "linux":
+        return time.clock_gettime(~process.pid << 3 | 2)  # the CPU clock of another process, as in clock_getcpuclockid
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def started(command: list[str], port: int, within_s: float, env: dict[str, str] | None = None) -> Iterator[int]:
+    """A process that listens on `port`, by its id; raises RuntimeError where it does not `within_s` seconds."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+    )
+    try:
+        for _ in range(int(within_s / 0.1)):
+            if process.poll() is None and _listens(port):
+                break
+            time.sleep(0.1)
+        else:
+            raise RuntimeError(f"{command[0]} did not listen on {port} within {within_s} s")
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def body(mode: str) -> bytes:
+    asked = {"model": "fake", "messages": [{"role": "user", "content": QUESTION}], "temperature": 0.7}
+    asked["max_tokens"] = MODES[mode]
+    return json.dumps({**asked, "stream": True} if mode == "streamed" else asked).encode()
+
+
+async def measure(server: Server, mode: str, count: int) -> float:
+    """CPU microseconds per request, after a warm-up of a tenth as many."""
+    await Load(server.port, body(mode), max(16, count // 10)).run()
+    before = server.cpu_s()
+    await Load(server.port, body(mode), count).run()
+    return (server.cpu_s() - before) / count * 1e6
+
+
+def ours(stack: ExitStack, kinds: list[str], upstream: int) -> list[Server]:
+    servers: list[Server] = []
+    for kind in kinds:
+        port = free_port()
+        command = [sys.executable, str(HERE / "fronts.py"), kind, str(port), f"http://127.0.0.1:{upstream}/v1"]
+        servers.append(Server(kind, port, psutil.Process(stack.enter_context(started(command, port, 30)))))
+    return servers
+
+
+def litellm(stack: ExitStack, upstream: int) -> Server | None:
+    """LiteLLM's proxy from a venv of its own, which is made where it is missing; None where it cannot be had."""
+    program = VENV / "bin" / "litellm"
+    try:
+        if not program.exists():
+            print(f"installing {LITELLM} into {VENV}", flush=True)
+            subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True, timeout=120)
+            install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", LITELLM]
+            subprocess.run(install, check=True, timeout=900)
+        port = free_port()
+        config = VENV / "bench.yaml"
+        config.write_text(
+            "model_list:\n  - model_name: fake\n    litellm_params:\n      model: openai/fake\n"
+            f"      api_base: http://127.0.0.1:{upstream}/v1\n      api_key: sk-upstream\n"
+        )
+        command = [str(program), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
+        env = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        return Server("litellm", port, psutil.Process(stack.enter_context(started(command, port, 120, env))))
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        print(f"LiteLLM's proxy is left out: {error}", flush=True)
+        return None
+
+
+async def rounds(servers: list[Server], count: int, number: int) -> None:
+    for turn in range(number):
+        for mode in MODES:
+            for server in servers:
+                share = count if mode == "plain" else count // 4
+                share = max(32, share // 10) if server.name == "litellm" else share
+                server.rounds[mode].append(await measure(server, mode, share))
+        shown = {s.name: "/".join(f"{s.rounds[mode][-1]:.0f}" for mode in MODES) for s in servers}
+        print(f"round {turn + 1}: {shown}", flush=True)
+
+
+def verdicts(lowest: dict[str, dict[str, float]]) -> list[tuple[str, float, str, bool]]:
+    """Each bar: what it says, what was measured, its unit, whether it holds."""
+    bare, none, vote = lowest["bare"], lowest["none"], lowest["vote"]
+    relay = [(f"no layers / bare relay, {mode}, at most 1.3", none[mode] / bare[mode], "x") for mode in MODES]
+    spine = vote["plain"] - none["plain"]
+    event = (vote["streamed"] - none["streamed"] - spine) / (TOKENS - 1)
+    bars = [(name, value, unit, value <= 1.3) for name, value, unit in relay]
+    bars.append(("the spine adds per request, at most 250", spine, "us", spine <= 250))
+    bars.append(("the spine adds per streamed event, at most 15", event, "us", event <= 15))
+    for mode, least in zip(MODES, (20, 40), strict=True):
+        if "litellm" in lowest:
+            ratio = lowest["litellm"][mode] / none[mode]
+            bars.append((f"LiteLLM's proxy / no layers, {mode}, at least {least}", ratio, "x", ratio >= least))
+    return bars
+
+
+def report(servers: list[Server]) -> bool:
+    lowest = {server.name: {mode: server.lowest(mode) for mode in MODES} for server in servers}
+    median = {s.name: {mode: statistics.median(s.rounds[mode]) for mode in MODES} for s in servers}
+    print(f"\nCPU microseconds per request, lowest (median) of {len(servers[0].rounds['plain'])} rounds:")
+    for name in lowest:
+        cells = [f"{mode} {lowest[name][mode]:8.0f} ({median[name][mode]:.0f})" for mode in MODES]
+        ratio = " ".join(f"{lowest[name][mode] / lowest['bare'][mode]:6.2f}x" for mode in MODES)
+        print(f"  {name:8} {'   '.join(cells)}   {ratio} of bare")
+    bars = verdicts(lowest)
+    for text, value, unit, held in bars:
+        print(f"  {'pass' if held else 'FAIL'}  {text}: {value:.2f} {unit}")
+    written = {"lowest_us": lowest, "median_us": median, "bars": [dict(zip(("bar", "value", "unit", "held"), b, strict=True)) for b in bars]}
+    (HERE / "proxy.json").write_text(json.dumps(written, indent=2) + "\n")
+    return all(held for *_, held in bars)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1600, help="plain requests a round; a quarter streamed")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=["bare", "none", "vote", "litellm"])
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        upstream = free_port()
+        stack.enter_context(started([sys.executable, str(HERE / "wire.py"), str(upstream)], upstream, 30))
+        servers = ours(stack, [kind for kind in options.only if kind != "litellm"], upstream)
+        rival = litellm(stack, upstream) if "litellm" in options.only else None
+        servers += [rival] if rival else []
+        uvloop.run(rounds(servers, options.requests, options.rounds))
+        held = report(servers)
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
