@@ -10,7 +10,7 @@ from typing import Any
 
 from . import policy
 from .budget import Budget, current_scope
-from .context import Node
+from .context import Node, Scope
 from .fold import complete
 from .ledger import BudgetScope
 from .meter import Metered
@@ -23,6 +23,7 @@ from .steer.limit import Limit
 from .trace import Run
 from .wire import JSON, Completion, Event, Request
 
+UNLIMITED = Budget()
 DIRECTLY = Policy("none", "Ask the model once, with nothing added.")
 
 
@@ -62,11 +63,10 @@ class Engine:
 
         Raises BudgetExceeded only where there is nothing at all to show, UpstreamError where every try failed.
         """
-        name = self.policy.name
-        outer = request.context.scope or current_scope()
-        scope = BudgetScope(self.budget, name) if outer is None else outer.child(self.budget, name)
+        scope = self._scope(request.context.scope or current_scope())
         node, report = self._enter(request.context.node)
-        layered = self._landing if scope.limited or scope.deadline(answering=False) else self._stack
+        bounded = scope is not None and (scope.limited or scope.deadline(answering=False))
+        layered = self._landing if bounded else self._stack
         entered = layered.stream(request.with_context(scope=scope, node=node))
         async with totalled(node, entered, report) as events:
             yield events
@@ -78,6 +78,12 @@ class Engine:
     async def ask(self, question: str, /, *, system: str | None = None, **params: Any) -> Completion:
         """Answer a question in words; `params` are fields of the chat-completions body."""
         return await self.complete(Request.of(question, system=system, **params))
+
+    def _scope(self, outer: Scope | None) -> Scope | None:
+        """The scope of one answer; None, which costs nothing, where there is nothing to hold."""
+        if outer is not None:
+            return outer.child(self.budget, self.policy.name)
+        return None if self.budget == UNLIMITED else BudgetScope(self.budget, self.policy.name)
 
     def _enter(self, around: Node | None) -> tuple[Node, JSON | None]:
         """The node of one answer and what is reported of it: a run of its own, or a part of the one around it."""

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from asyncio_throttle.throttler import Throttler
 
 from .errors import InvalidPolicy
-from .ports import Backend, Capabilities
+from .ports import Backend, Capabilities, Stream
 from .wire import Event, Request
 
 POLL_S = 0.05
@@ -34,12 +34,12 @@ class Gate:
         self._requests = requests
         self._concurrency = concurrency
         self._period_s = period_s
-        self._open = requests is None and concurrency is None
+        self.open = requests is None and concurrency is None  # nothing to wait for
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
     def hold(self) -> AbstractAsyncContextManager[None]:
         """Wait for a place, keep it while the block runs."""
-        return _NO_WAIT if self._open else self._hold()
+        return _NO_WAIT if self.open else self._hold()
 
     @asynccontextmanager
     async def _hold(self) -> AsyncGenerator[None, None]:
@@ -78,7 +78,10 @@ class Throttled:
     def capabilities(self) -> Capabilities:
         return self.inner.capabilities
 
+    def stream(self, request: Request, /) -> Stream:
+        return self.inner.stream(request) if self.gate.open else self._stream(request)
+
     @asynccontextmanager
-    async def stream(self, request: Request, /) -> AsyncGenerator[AsyncIterator[Event], None]:
+    async def _stream(self, request: Request) -> AsyncGenerator[AsyncIterator[Event], None]:
         async with self.gate.hold(), self.inner.stream(request) as events:
             yield events

@@ -99,7 +99,7 @@ class Request:
         return self.with_params(**{"max_tokens" if old else "max_completion_tokens": limit})
 
     def with_context(self, **changes: Any) -> Self:
-        return replace(self, context=self.context.child(**changes))
+        return type(self)(self.messages, self.params, self.prefix, self.context.child(**changes))
 
     def branch(self, index: int, *, of: int = 1) -> Self:
         """Branch `index` of a fan-out over `of` siblings: own seed, own share of the budget.

@@ -14,7 +14,7 @@ from ..answers import extract
 from ..context import Usage
 from ..errors import BudgetExceeded, ForethoughtError, InvalidPolicy
 from ..judge.majority import Majority
-from ..ports import Backend, Bound, Candidate, Judge
+from ..ports import Backend, Bound, Candidate, Judge, Stream
 from ..wire import Completion, Delta, Done, Event, Note, Request
 from .fanout import Branches, Failed, Landed, fan_out
 
@@ -44,14 +44,13 @@ class Vote:
     def worst_case(self, inner: Bound, /) -> Bound:
         return inner.times(self.samples)
 
-    @asynccontextmanager
-    async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
+    def stream(self, inner: Backend, request: Request, /) -> Stream:
         if self.temperature is not None and request.params.get("temperature") is None:
             request = request.with_params(temperature=self.temperature)
-        if self.samples == 1:
-            async with inner.stream(request) as events:
-                yield events
-            return
+        return inner.stream(request) if self.samples == 1 else self._poll(inner, request)
+
+    @asynccontextmanager
+    async def _poll(self, inner: Backend, request: Request) -> AsyncIterator[AsyncIterator[Event]]:
         poll = _Poll(self, request, self.judge.open(self.samples))
         async with fan_out(inner) as branches, aclosing(poll.events(branches)) as events:
             yield events
