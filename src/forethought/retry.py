@@ -31,19 +31,28 @@ class Retry:
     @asynccontextmanager
     async def stream(self, inner: Backend, request: Request, /) -> AsyncGenerator[AsyncIterator[Event], None]:
         notes: list[Event] = []
-
-        async def begin() -> _Begun:
-            async with AsyncExitStack() as attempt:
-                events = await attempt.enter_async_context(inner.stream(request))
-                first = await anext(events, None)
-                return _Begun(attempt.pop_all(), first, events)
-
-        begun: _Begun = await self._retrying(notes.append)(begin)
+        try:
+            begun = await _begin(inner, request)
+        except UpstreamError as error:  # what succeeds at once must not pay for the machinery of retries
+            begun = await self._again(error, inner, request, notes.append)
         async with begun.closing:
             yield _joined(notes, begun)
 
     def worst_case(self, inner: Bound, /) -> Bound:
         return inner.times(self.attempts)
+
+    async def _again(
+        self, failed: UpstreamError, inner: Backend, request: Request, tell: Callable[[Note], None]
+    ) -> _Begun:
+        failures = [failed]
+
+        async def attempt() -> _Begun:
+            if failures:
+                raise failures.pop()
+            return await _begin(inner, request)
+
+        begun: _Begun = await self._retrying(tell)(attempt)
+        return begun
 
     def _retrying(self, tell: Callable[[Note], None]) -> AsyncRetrying:
         backoff = wait_random_exponential(self.wait_s, self.longest_wait_s)
@@ -81,6 +90,13 @@ class _Begun(NamedTuple):
     closing: AsyncExitStack
     first: Event | None
     events: AsyncIterator[Event]
+
+
+async def _begin(inner: Backend, request: Request) -> _Begun:
+    async with AsyncExitStack() as attempt:
+        events = await attempt.enter_async_context(inner.stream(request))
+        first = await anext(events, None)
+        return _Begun(attempt.pop_all(), first, events)
 
 
 async def _joined(notes: list[Event], begun: _Begun) -> AsyncIterator[Event]:
