@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -32,6 +33,7 @@ def serve(
     listening, url = _listen(host, port)
     if ready is not None:
         ready(url)
+    gc.freeze()  # what is loaded by now lives as long as the server: collections need not look at it again
     _Server(app, drain).run(sockets=[listening])
 
 
