@@ -29,8 +29,8 @@ ROOMS = [
     {"context"},
     {"wire"},
     {"ports"},
-    {"limits", "ledger", "budget", "trace", "tally", "answers", "tokens", "pricing", "otel_names", "otel_content", "otel",
-     "thinking", "fold", "store", "plugins", "toml_lines", "stack", "chunks"},
+    {"limits", "ledger", "budget", "trace", "tally", "answers", "tokens", "pricing", "thinking", "fold", "store",
+     "plugins", "toml_lines", "stack", "otel_names", "otel_content", "otel"},
     {"testing", "judge", "retry", "throttle", "meter", "shape", "steer"},
     {"search", "learn"},
     {"policy"},
@@ -169,11 +169,18 @@ def is_module(value: object) -> bool:
 
 IMPORT = """
 import sys, threading
-opened = []
-sys.addaudithook(lambda event, args: opened.append((event, args[0])) if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir") or (event == "open" and isinstance(args[1], str) and any(c in args[1] for c in "wax+")) else None)
+seen = []
+REACHING = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir"}
+
+def watch(event, args):
+    writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
+    if event in REACHING or (writes and ".pyc" not in str(args[0])):
+        seen.append((event, args[0]))
+
+sys.addaudithook(watch)
 import forethought
-heavy = {"openai", "litellm", "llama_cpp", "aiohttp", "starlette", "uvicorn", "numpy", "httpx", "rich", "typer", "sympy", "requests"}
-print(sorted(heavy & set(sys.modules)), threading.active_count(), [entry for entry in opened if ".pyc" not in str(entry)])
+heavy = "openai litellm llama_cpp aiohttp starlette uvicorn numpy httpx rich typer sympy requests tenacity".split()
+print([name for name in heavy if name in sys.modules], threading.active_count(), seen)
 """
 
 

@@ -6,12 +6,12 @@ import asyncio
 import random
 
 import pytest
-from support.backends import Case
 
 from forethought.errors import ForethoughtError
 from forethought.fold import complete
 from forethought.ports import Capabilities
 from forethought.wire import Delta, Done, Event
+from support.backends import Case
 
 # litellm reads deprecated attributes of its own models, and drops a coroutine when it is cancelled before it starts.
 pytestmark = [

@@ -9,8 +9,18 @@ import pytest
 
 from forethought.errors import UpstreamProtocol
 from forethought.fold import complete
-from forethought.ports import Capabilities, Continuation, Continue, Decision, Inject, Observed, Probe, Situation
-from forethought.ports import Steering, Stop
+from forethought.ports import (
+    Capabilities,
+    Continuation,
+    Continue,
+    Decision,
+    Inject,
+    Observed,
+    Probe,
+    Situation,
+    Steering,
+    Stop,
+)
 from forethought.stack import stack
 from forethought.steer.drive import Steered
 from forethought.testing import Script, Scripted

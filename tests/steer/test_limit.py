@@ -157,10 +157,5 @@ def test_never_beyond_the_limit_by_more_than_a_piece(pieces: list[str], limit: i
     """However the thought is cut into pieces, it is stopped by the piece that reaches the limit."""
     steering = Limit(reasoning_tokens=limit).steer(situation())
     next(steering)
-    counted = 0
-    for piece in pieces:
-        decision = steering.send(Delta(reasoning=piece))
-        counted += 1
-        assert isinstance(decision, Stop) == (counted == limit)
-        if counted == limit:
-            return
+    for count, piece in enumerate(pieces[:limit], 1):
+        assert isinstance(steering.send(Delta(reasoning=piece)), Stop) == (count == limit)
