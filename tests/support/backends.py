@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import pytest
 
@@ -50,9 +52,11 @@ async def replay() -> AsyncIterator[Case]:
 
 @asynccontextmanager
 async def openai_http() -> AsyncIterator[Case]:
-    async with Upstream(says(ANSWER, reasoning=THOUGHT, pause=0.001)) as upstream:
-        async with plugins.load("forethought.backends", "openai")(upstream.base_url, api_key="k") as backend:
-            yield Case(backend, Request.of("?", model="fake"), lambda: upstream.live)
+    async with (
+        Upstream(says(ANSWER, reasoning=THOUGHT, pause=0.001)) as upstream,
+        plugins.load("forethought.backends", "openai")(upstream.base_url, api_key="k") as backend,
+    ):
+        yield Case(backend, Request.of("?", model="fake"), lambda: upstream.live)
 
 
 @asynccontextmanager
@@ -65,12 +69,30 @@ async def litellm() -> AsyncIterator[Case]:
 
 @asynccontextmanager
 async def pocket() -> AsyncIterator[Case]:
+    async with _pocket() as backend:
+        yield _posed(backend)
+
+
+@asynccontextmanager
+async def isolated() -> AsyncIterator[Case]:
+    yield _posed(_isolated())
+
+
+def _pocket(**options: Any) -> Any:
     pytest.importorskip("llama_cpp", reason="the local engine needs llama-cpp-python")
-    backend = plugins.load("forethought.backends", "pocket")()
+    return plugins.load("forethought.backends", "pocket")(**options)
+
+
+@cache
+def _isolated() -> Any:
+    """One for all tests: to start a process takes longer than to ask it; it ends with this one."""
+    return _pocket(isolation="process")
+
+
+def _posed(backend: Any) -> Case:
     problem = plugins.load("forethought.problems", "pocket").problems("dev", 1, seed=1)[0]
-    async with backend:
-        request = Request(tuple(problem.messages), {"seed": 1, "temperature": 1.0})
-        yield Case(backend, request, lambda: backend.live)
+    request = Request(tuple(problem.messages), {"seed": 1, "temperature": 1.0})
+    return Case(backend, request, lambda: backend.live)
 
 
 @asynccontextmanager
@@ -85,4 +107,4 @@ async def engine() -> AsyncIterator[Case]:
     yield Case(Engine(backend, Policy("p", layers=(Limit(),))), Request.of("?"), lambda: backend.live)
 
 
-CASES = {made.__name__: made for made in (scripted, replay, openai_http, litellm, pocket, layered, engine)}
+CASES = {made.__name__: made for made in (scripted, replay, openai_http, litellm, pocket, isolated, layered, engine)}

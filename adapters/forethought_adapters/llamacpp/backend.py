@@ -17,17 +17,19 @@ from forethought.ports import Capabilities, Continuation
 from forethought.wire import JSON, Done, Event, Request
 
 from .engine import Engine, Ticket, Worker
+from .isolated import Isolated
 from .job import MAX_TOP_LOGPROBS, job_of
 from .options import Options
 from .state import Facts, Occupancy
 
 
 class LlamaCpp:
-    """Runs a model in a thread of its own; the first request, or `load`, loads it.
+    """Runs a model in a thread, or a process, of its own; the first request, or `load`, loads it.
 
     Requests are decoded together, and what two of them have in common is evaluated once. Raises
     InvalidModelFile where the file cannot be used, InvalidRequest where a request cannot be served, and
-    EngineStopped once closed. `async with` closes it.
+    EngineStopped once closed, or where the engine died under it: the next one starts it anew. `async with`
+    closes it.
     """
 
     def __init__(self, options: Options) -> None:
@@ -98,6 +100,8 @@ class LlamaCpp:
 
 def _open_worker(options: Options) -> Worker:
     """Runs in the owner thread."""
+    if options.isolation == "process":
+        return Isolated(options)
     from .worker import Worker  # noqa: PLC0415 - imports the optional SDK, off the event loop
 
     return Worker(options)

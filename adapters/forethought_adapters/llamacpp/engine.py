@@ -8,7 +8,7 @@ import itertools
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -26,17 +26,17 @@ _EXIT_WAIT_S = 10.0
 
 
 class Worker(Protocol):
-    """What lives in the owner thread; `worker.Worker` is the real one."""
+    """What lives in the owner thread; `worker.Worker` is the real one, `isolated.Isolated` one in another process."""
 
-    facts: Facts
-
+    @property
+    def facts(self) -> Facts: ...
     @property
     def occupancy(self) -> Occupancy: ...
     @property
     def busy(self) -> bool: ...
     def submit(self, key: int, job: Job) -> None: ...
     def cancel(self, key: int) -> None: ...
-    def step(self) -> list[tuple[int, Delta | Done]]: ...
+    def step(self) -> Sequence[tuple[int, Item]]: ...
     def close(self) -> None: ...
 
 
@@ -175,7 +175,7 @@ class _Owner:
 
     def _serve(self, worker: Worker) -> None:
         while self._listen(worker):
-            outcomes = worker.step() if worker.busy else []
+            outcomes = worker.step() if worker.busy else ()
             self.occupancy = worker.occupancy
             self._deliver(outcomes)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from forethought.thinking import THINK, Tags
+
+Isolation: TypeAlias = Literal["thread", "process"]
 
 MAX_CELLS = 16384
 """The most cells that are allocated where `n_ctx` is not given."""
@@ -28,6 +31,8 @@ class Options:
     seed: for requests that bring none; None draws differently each time.
     chat_template: Jinja source used instead of the file's own.
     reasoning_tags: how the model opens and closes its thinking.
+    isolation: where the model lives: in a thread of this process, or in a process of its own, so that a fault
+        in native code costs the requests in flight and nothing else.
     verbose: leaves llama.cpp's log alone instead of silencing it.
     """
 
@@ -45,6 +50,7 @@ class Options:
     chars_per_token: float = 4.0
     chat_template: str | None = None
     reasoning_tags: Tags = THINK
+    isolation: Isolation = "thread"
     verbose: bool = False
 
     def __post_init__(self) -> None:
@@ -52,6 +58,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: got {value!r}; an integer of at least 1 is expected")
+        if self.isolation not in get_args(Isolation):
+            raise ValueError(f"isolation: got {self.isolation!r}; 'thread' or 'process' is expected")
         if self.n_parallel > 128:
             raise ValueError(f"n_parallel: got {self.n_parallel!r}; llama.cpp allows at most 128 with as many parked")
 

@@ -34,11 +34,19 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "", tags: Tags, known_tags: bool = False) -> None:
+        self._source = source
         self._template = _environment().from_string(source)
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._tags = tags
         self._writes_tags = known_tags or tags.open in source
         self._opening, self._closing = _spelling(source, tags)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which compiles it again."""
+        return {name: value for name, value in vars(self).items() if name != "_template"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _template=_environment().from_string(state["_source"]))
 
     def render(self, request: Request) -> Rendered:
         """The prompt of `request` with its prefix; raises InvalidRequest where the template refuses it."""
