@@ -9,6 +9,8 @@ from forethought.errors import InvalidRequest
 from forethought.thinking import Phase
 from forethought.wire import JSON, Request
 
+from .tools import Tools
+
 MAX_TOP_LOGPROBS = 20
 
 
@@ -36,7 +38,7 @@ class Sampling:
 class Job:
     """One stream to be written: go on from `text`, starting in `phase`, for at most `max_tokens` tokens.
 
-    `max_tokens` None means as many as the context holds.
+    `max_tokens` None means as many as the context holds; `tools` None that no calls are looked for.
     """
 
     text: str
@@ -44,16 +46,17 @@ class Job:
     sampling: Sampling = Sampling()
     stops: tuple[str, ...] = ()
     max_tokens: int | None = None
+    tools: Tools | None = None
 
 
-def job_of(request: Request, text: str, phase: Phase, seed: int | None) -> Job:
+def job_of(request: Request, text: str, phase: Phase, seed: int | None, tools: Tools | None = None) -> Job:
     """The job of `request` once rendered; raises InvalidRequest naming the first field that cannot be served.
 
     Nothing wrong may pass: in the owner thread it would end the requests of everybody else.
     """
     _refuse_unserved(request.params)
     limit = _integer("max_tokens", request.max_tokens, 1)
-    return Job(text, phase, _sampling(request, seed), _stops(request.params.get("stop")), limit)
+    return Job(text, phase, _sampling(request, seed), _stops(request.params.get("stop")), limit, tools)
 
 
 def _sampling(request: Request, seed: int | None) -> Sampling:
