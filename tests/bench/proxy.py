@@ -75,8 +75,10 @@ def started(command: list[str], port: int, within_s: float, env: dict[str, str] 
     )
     try:
         for _ in range(int(within_s / 0.1)):
-            if process.poll() is None and _listens(port):
+            if _listens(port):
                 break
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[0]} ended with status {process.returncode}")
             time.sleep(0.1)
         else:
             raise RuntimeError(f"{command[0]} did not listen on {port} within {within_s} s")
@@ -132,7 +134,12 @@ def litellm(stack: ExitStack, upstream: int) -> Server | None:
             f"      api_base: http://127.0.0.1:{upstream}/v1\n      api_key: sk-upstream\n"
         )
         command = [str(program), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
-        env = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        env = {
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # like ours, it asks its caller for no key
+        }
         return Server("litellm", port, psutil.Process(stack.enter_context(started(command, port, 120, env))))
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         print(f"LiteLLM's proxy is left out: {error}", flush=True)
@@ -193,12 +200,14 @@ def report(servers: list[Server]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1600, help="plain requests a round; a quarter streamed")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pace-ms", type=float, default=0.0, help="between two events of the upstream")
     parser.add_argument("--only", nargs="*", default=["bare", "none", "vote", "litellm"])
     options = parser.parse_args()
     with ExitStack() as stack:
         upstream = free_port()
-        stack.enter_context(started([sys.executable, str(HERE / "wire.py"), str(upstream)], upstream, 30))
+        wire = [sys.executable, str(HERE / "wire.py"), str(upstream), str(options.pace_ms / 1000)]
+        stack.enter_context(started(wire, upstream, 30))
         servers = ours(stack, [kind for kind in options.only if kind != "litellm"], upstream)
         rival = litellm(stack, upstream) if "litellm" in options.only else None
         servers += [rival] if rival else []

@@ -1,8 +1,8 @@
 """A fake upstream and a load generator on raw asyncio protocols, cheap enough never to be the bottleneck.
 
-Run as a program it is the upstream: `python wire.py PORT`. A body with `"stream":true` is answered with
+Run as a program it is the upstream: `python wire.py PORT PACE_S`. A body with `"stream":true` is answered with
 `"max_tokens"` events and two more, for the role and for the end, each written on its own and `PACE_S` seconds
-after the other, as a model writes them; any other body with one completion.
+after the other; any other body with one completion.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import cast
 import uvloop
 
 TOKENS = 64
-PACE_S = 0.001
 HEAD = b"HTTP/1.1 200 OK\r\n"
 IDENTITY = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "fake"}
 USAGE = {"prompt_tokens": 9, "completion_tokens": TOKENS, "total_tokens": TOKENS + 9}
@@ -55,7 +54,8 @@ FRAMES = {tokens: _events(tokens) for tokens in (1, TOKENS)}
 class Upstream(asyncio.Protocol):
     """Answers one request after the other; reads no more of them than their length and whether they stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace_s: float) -> None:
+        self._pace_s = pace_s
         self._seen = b""
         self._gone = False
 
@@ -81,7 +81,7 @@ class Upstream(asyncio.Protocol):
         frame = next(frames, None)
         if frame is not None and not self._gone:
             self._transport.write(frame)
-            asyncio.get_running_loop().call_later(PACE_S, self._next, frames)
+            asyncio.get_running_loop().call_later(self._pace_s, self._next, frames)
 
 
 def _length(head: bytes) -> int:
@@ -158,10 +158,11 @@ def _ended(seen: bytearray) -> bool:
     return bool(length) and len(seen) >= end + 4 + length
 
 
-async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=1024)
+async def _serve(port: int, pace_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Upstream(pace_s), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1])))
+    uvloop.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
