@@ -57,7 +57,7 @@ async def _total(
             reason = event.stop_reason or event.finish_reason
             ended.append(reason)
             told = event.report if report is None else {**report, "stop_reason": reason, **event.report}
-            yield replace(event, usage=node.usage, cost=node.cost, report=told)
+            yield Done(event.finish_reason, node.usage, node.cost, event.stop_reason, event.meta, told)
         elif isinstance(event, Note) and not event.by:
             node.decide(event.kind, **{"text": event.text, **(event.data or {})})
             yield replace(event, by=node.name)

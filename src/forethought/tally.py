@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from . import tokens
@@ -77,7 +77,7 @@ class Tally:
         if self.node is not None:
             self._annotate(self.node, done)
             self.node.end(done.finish_reason)
-        return replace(done, usage=usage, cost=cost)
+        return Done(done.finish_reason, usage, cost, done.stop_reason, done.meta, done.report)
 
     def _annotate(self, node: Node, done: Done) -> None:
         names = {"id": "response_id", "model": "response_model"}
