@@ -172,10 +172,7 @@ def _names(rng: random.Random, count: int) -> Iterator[str]:
 
 def _link(rng: random.Random, known: list[str], name: str, operation: str) -> str:
     """One more step from the latest name; `known` grows by `name`."""
-    if operation == "*":
-        right = str(rng.choice(TIMES))
-    else:
-        right = rng.choice(known) if rng.random() < 0.3 else str(rng.randrange(1, 10))
+    right = rng.choice(TIMES) if operation == "*" else rng.randrange(1, 10)
     text = f"{name}={known[-1]}{operation}{right}"
     known.append(name)
     return text

@@ -117,7 +117,7 @@ def _times(step: Step, values: dict[str, int]) -> tuple[list[str], int]:
 def _single(rng: random.Random, step: Step, values: dict[str, int], slips: Slips) -> tuple[list[str], int]:
     truth = step.value(values)
     operation = step.operations[0]
-    shown = operation.join(term if step.terms[-1] == "0" else str(read(term, values)) for term in step.terms)
+    shown = _shown(step, values)
     missed = _miss(rng, operation, [read(term, values) for term in step.terms], slips)
     if missed is None or step.terms[-1] == "0":
         return [f"{step.name}={shown}={truth}"], truth
@@ -125,6 +125,13 @@ def _single(rng: random.Random, step: Step, values: dict[str, int], slips: Slips
     if operation == "-" or rng.random() >= slips.mended:
         return lines, missed
     return [*lines, f"Wait {step.name}={shown}={truth}"], truth
+
+
+def _shown(step: Step, values: dict[str, int]) -> str:
+    """The step with digits for its names, unless nothing is multiplied."""
+    if step.terms[-1] == "0":
+        return step.operations[0].join(step.terms)
+    return step.operations[0].join(str(read(term, values)) for term in step.terms)
 
 
 def _miss(rng: random.Random, operation: str, terms: list[int], slips: Slips) -> int | None:

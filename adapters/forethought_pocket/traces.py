@@ -7,7 +7,6 @@ sentence, a probe, a `Wait`) is given, so the model learns to answer it and not 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -41,8 +40,6 @@ _CHATTER = (
     "Be careful and check your work.",
 )
 
-_NAMED = re.compile(r"[-+*][a-z]")
-
 _KINDS = {"chain": 52, "verify": 13, "reach": 13, "repeat": 14, "zero": 6}
 
 
@@ -72,14 +69,13 @@ def conversation(rng: random.Random) -> Conversation:
 
 
 def _problem(rng: random.Random, kind: str) -> Problem:
-    """A problem of the training split; chains that look two names up at once come more often."""
+    """A problem of the training split; half of the chains take all difficulties equally often."""
     while True:
         difficulty = None
         if kind == "chain" and rng.random() < 0.5:
             difficulty = rng.choice(list(DIFFICULTIES[kind]))
         problem = make(kind, rng, difficulty=difficulty, agree=rng.random() < 0.5)
-        plain = kind == "chain" and not _NAMED.search(problem.question)
-        if split_of(problem.question) == "train" and (not plain or rng.random() < 0.4):
+        if split_of(problem.question) == "train":
             return problem
 
 

@@ -56,8 +56,8 @@ def test_generation_ends_by_itself(model: Any) -> None:
 
 
 def test_easy_chains_are_mostly_right(model: Any) -> None:
-    """Thinking gets at least four of five short chains right."""
-    assert right(model, problems("test", 20, difficulty=2)) >= 0.8
+    """Thinking gets at least two of three short chains right."""
+    assert right(model, problems("test", 20, difficulty=2)) > 2 / 3
 
 
 def test_told_to_be_direct_it_does_not_think(model: Any) -> None:

@@ -128,7 +128,7 @@ def test_these_are_the_first_test_problems() -> None:
     assert [p.question for p in problems("test", 2)] == FIRST
 
 
-FIRST = ["b=0 j=b+1 t=j+9 t?", "m=2 f=m+5 h=f-5 a=h-2 g=a-2 g?"]
+FIRST = ["n=7 t=n*7 w=t+1 l=w+1 d=l*7 b=d-8 u=b*7 u?", "b=4 q=b-3 r=q-9 n=r-5 h=n+8 h?"]
 
 
 @pytest.mark.parametrize("kind", sorted(DIFFICULTIES))
