@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 from forethought.errors import InvalidModelFile
 
 from .gguf_check import check
+from .guard import CUT
 from .options import Options
 
 _llama: Any = importlib.import_module("llama_cpp")  # its annotations know no ctypes pointers: Any is the honest type
 
 _ERROR_LEVEL = 4
 _NO_ROOM = 1
+_CONTROL: int = _llama.LLAMA_TOKEN_ATTR_CONTROL | _llama.LLAMA_TOKEN_ATTR_UNKNOWN
+_SPECIAL: int = _CONTROL | _llama.LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
 class NativeError(RuntimeError):
@@ -78,10 +82,26 @@ class Model:
         """The text of the token that ends a sequence, empty where there is none."""
         return self._text_of(_llama.llama_vocab_eos(self._vocab))
 
+    def marks(self, template: str) -> Iterator[str]:
+        """Spellings of what is a special token to `template`: control tokens, and others that it writes."""
+        for token in range(self.vocabulary):
+            attributes: int = _llama.llama_vocab_get_attr(self._vocab, token)
+            if attributes & _SPECIAL:
+                text = _llama.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
+                if text.strip() and (attributes & _CONTROL or text in template):
+                    yield text
+
     def tokenize(self, text: str, *, begin: bool = True) -> list[int]:
-        """Token ids of `text`, special tokens read as such; with `begin`, begun as the model wants it, once."""
+        """Token ids of `text`, special tokens read as such; with `begin`, begun as the model wants it, once.
+
+        No token reaches across a CUT.
+        """
+        first, *rest = text.split(CUT)
+        begin = begin and not (self.bos and first.startswith(self.bos))
+        return [*self._tokenize(first, begin), *chain.from_iterable(self._tokenize(piece, False) for piece in rest)]
+
+    def _tokenize(self, text: str, begin: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")
-        begin = begin and not (self.bos and text.startswith(self.bos))
         room = len(raw) + 8
         ids = (ctypes.c_int32 * room)()
         count: int = _llama.llama_tokenize(self._vocab, raw, len(raw), ids, room, begin, True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, cast
 
@@ -17,29 +18,61 @@ from forethought.errors import InvalidRequest
 from forethought.thinking import Phase, Tags
 from forethought.wire import JSON, Prefix, Request
 
+from .guard import Marks
+from .messages import Form
+from .tools import Tools, offered, reading, syntax_of
+
+NO_MARKS = Marks()
+
+_STUMBLES = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The text to continue, and in which phase its continuation begins."""
+    """The text to continue, in which phase its continuation begins, and the tools it may call.
+
+    No token may reach across a CUT in the text.
+    """
 
     text: str
     phase: Phase = Phase.BEFORE
+    tools: Tools | None = None
 
 
 class ChatTemplate:
     """A compiled chat template, rendered in a sandbox as Hugging Face's `apply_chat_template` does.
 
-    `known_tags` says that the model has the reasoning tags in its vocabulary. Raises `jinja2.TemplateError`
-    where `source` is no template.
+    `known_tags` says that the model has the reasoning tags in its vocabulary, `marks` what it takes for special
+    tokens: only the template writes them. Raises `jinja2.TemplateError` where `source` is no template.
     """
 
-    def __init__(self, source: str, *, bos: str = "", eos: str = "", tags: Tags, known_tags: bool = False) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        bos: str = "",
+        eos: str = "",
+        tags: Tags,
+        known_tags: bool = False,
+        marks: Marks = NO_MARKS,
+    ) -> None:
         self._source = source
         self._template = _environment().from_string(source)
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._tags = tags
         self._writes_tags = known_tags or tags.open in source
         self._opening, self._closing = _spelling(source, tags)
+        self._marks = marks
+        self._syntax = syntax_of(source)
+        self._form = Form(marks, tags, parsed=self._takes_objects())
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, which compiles it again."""
@@ -50,20 +83,34 @@ class ChatTemplate:
 
     def render(self, request: Request) -> Rendered:
         """The prompt of `request` with its prefix; raises InvalidRequest where the template refuses it."""
-        fields = {
-            **self._tokens,
-            "messages": [_plain(index, message) for index, message in enumerate(request.messages)],
-            "tools": request.params.get("tools") or None,
-            "documents": None,
-            "add_generation_prompt": True,
-            **_variables(request.params),
-        }
+        tools = offered(request.params)
+        guard = self._marks.guard_all
         try:
+            fields = {
+                **self._tokens,
+                "documents": None,
+                "add_generation_prompt": True,
+                **guard(_variables(request.params)),
+                "messages": self._form.of(request.messages),
+                "tools": guard(tools) or None,
+            }
             text = self._template.render(fields)
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        except _STUMBLES as error:
             # A template is a program of the model's maker: whatever it stumbles over is in the messages.
             raise InvalidRequest("messages", list(request.messages), f"the chat template refuses: {error}") from error
-        return self._continue(text, request.prefix)
+        return replace(self._continue(text, request.prefix), tools=reading(self._syntax, tools))
+
+    def _takes_objects(self) -> bool:
+        """Whether call arguments have to be objects: some templates write out what they are given, and for them it
+        must be JSON already."""
+        call: JSON = {"id": "a" * 9, "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+        messages: list[JSON] = [{"role": "user", "content": "?"}, {"role": "assistant", "tool_calls": [call]}]
+        for parsed in (True, False):
+            form = Form(self._marks, self._tags, parsed)
+            with suppress(*_STUMBLES):
+                if "{'x'" not in self._template.render(self._tokens, messages=form.of(messages)):
+                    return parsed
+        return True
 
     def _continue(self, text: str, prefix: Prefix | None) -> Rendered:
         stands = self._standing(text)
@@ -76,7 +123,7 @@ class ChatTemplate:
         if prefix.thinking:
             opened = stands is Phase.THINKING or bool(said)
             return Rendered(text + said, Phase.THINKING if opened else Phase.BEFORE)
-        return Rendered(text + said + prefix.answer, Phase.ANSWERING)
+        return Rendered(text + said + self._marks.guard(prefix.answer), Phase.ANSWERING)
 
     def _thought(self, prefix: Prefix, stands: Phase) -> str:
         """The thinking of `prefix` with the tags that `stands` leaves to write; nothing for a model without."""
@@ -84,7 +131,7 @@ class ChatTemplate:
             return ""
         opening = "" if stands is Phase.THINKING else self._opening
         closing = self._closing.lstrip("\n") if prefix.reasoning.endswith("\n") else self._closing
-        return opening + prefix.reasoning + ("" if prefix.thinking else closing)
+        return opening + self._marks.guard(prefix.reasoning) + ("" if prefix.thinking else closing)
 
     def _standing(self, text: str) -> Phase:
         """Some templates open the thinking themselves, some write an empty thought to forbid it."""
@@ -141,39 +188,3 @@ def _variables(params: JSON) -> dict[str, Any]:
         raise InvalidRequest("chat_template_kwargs", params["chat_template_kwargs"], "an object is expected")
     variables.update(cast("JSON", extra))
     return variables
-
-
-def _plain(index: int, message: JSON) -> dict[str, Any]:
-    """The message as templates expect it: content a string, `developer` as `system`, call arguments as objects."""
-    plain = {**message, "content": _content(index, message.get("content"))}
-    if plain.get("role") == "developer":
-        plain["role"] = "system"
-    if plain.get("tool_calls"):
-        plain["tool_calls"] = [_call(call) for call in plain["tool_calls"]]
-    return plain
-
-
-def _content(index: int, content: Any) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list | tuple):
-        raise InvalidRequest(f"messages[{index}].content", content, "a string or a list of text parts is expected")
-    parts = enumerate(cast("list[Any]", content))
-    return "".join(_text(f"messages[{index}].content[{place}]", part) for place, part in parts)
-
-
-def _text(field: str, part: Any) -> str:
-    try:
-        if part["type"] in ("text", "input_text"):
-            return str(part["text"])
-    except (TypeError, KeyError):
-        pass
-    raise InvalidRequest(field, part, "this model reads text parts only")
-
-
-def _call(call: Any) -> Any:
-    try:
-        function = call["function"]
-        return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
-    except (TypeError, KeyError, ValueError):
-        return call  # as the caller wrote it: the template may know what to do with it

@@ -6,6 +6,7 @@ import jinja2
 
 from forethought.errors import InvalidModelFile
 
+from .guard import Marks
 from .native import Model
 from .options import Options
 from .scheduler import Limits, Scheduler
@@ -41,7 +42,8 @@ def _template(model: Model, options: Options) -> ChatTemplate:
     if not source:
         raise InvalidModelFile(path, "it carries no chat template; give one as chat_template=")
     known = all(len(model.tokenize(tag, begin=False)) == 1 for tag in tags)
+    marks = Marks(model.marks(source))
     try:
-        return ChatTemplate(source, bos=model.bos, eos=model.eos, tags=tags, known_tags=known)
+        return ChatTemplate(source, bos=model.bos, eos=model.eos, tags=tags, known_tags=known, marks=marks)
     except jinja2.TemplateError as error:
         raise InvalidModelFile(path, f"its chat template does not compile: {error}") from error

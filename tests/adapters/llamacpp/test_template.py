@@ -78,7 +78,7 @@ def test_an_answer_follows_the_empty_thought() -> None:
 def test_what_templates_expect_is_there() -> None:
     """Tokens, tools, JSON without HTML escapes, and the date are at hand."""
     source = "{{ bos_token }}{{ eos_token }}{{ tools | tojson }}{{ strftime_now('%Y') | length }}"
-    assert rendered(source, tools=[{"a": "<é>"}]).text == '<s></s>[{"a": "<é>"}]4'
+    assert rendered(source, tools=[{"name": "<é>"}]).text == '<s></s>[{"name": "<é>"}]4'
 
 
 def test_messages_are_made_plain() -> None:
