@@ -27,6 +27,8 @@ class Native(Protocol):
 
     @property
     def shares(self) -> bool: ...
+    @property
+    def vocabulary(self) -> int: ...
     def tokenize(self, text: str) -> list[int]: ...
     def piece(self, token: int, *, special: bool) -> bytes: ...
     def is_end(self, token: int) -> bool: ...
@@ -87,7 +89,8 @@ class Scheduler:
         return bool(self._sequences)
 
     def submit(self, key: int, job: Job) -> None:
-        """Queue a job; raises InvalidRequest where it can never fit."""
+        """Queue a job; raises InvalidRequest where it can never fit, or speaks of tokens that are not there."""
+        _check_biases(job, self._native.vocabulary)
         tokens, longest = self._native.tokenize(job.text), self._limits.longest
         room = longest - len(tokens)
         if room < 1 or not tokens:
@@ -225,8 +228,8 @@ class Scheduler:
 
     def _advance(self, sequence: Sequence, row: Any) -> Iterator[Outcome]:
         picked = sequence.sampler.pick(row)
-        if self._native.is_end(picked.token):
-            yield from self._finish(sequence, "stop")
+        if picked is None or self._native.is_end(picked.token):
+            yield from self._finish(sequence, "stop" if picked else "length")
             return
         sequence.tokens.append(picked.token)
         sequence.written += 1
@@ -291,3 +294,9 @@ def _promised(sequence: Sequence) -> int:
     """Cells `sequence` will still take before it has to compete for more."""
     ready = max(sequence.cached, sequence.share)
     return max(0, len(sequence.tokens) - ready) + min(sequence.left, HEADROOM)
+
+
+def _check_biases(job: Job, vocabulary: int) -> None:
+    for token, _ in job.sampling.logit_bias:
+        if token >= vocabulary:
+            raise InvalidRequest("logit_bias", str(token), f"a token id below {vocabulary} is expected")

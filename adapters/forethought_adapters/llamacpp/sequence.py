@@ -43,7 +43,7 @@ class Sequence:
         self.key = key
         self.tokens = tokens
         self.limit = limit
-        self.sampler = Sampler(job.sampling)
+        self.sampler = Sampler(job.sampling, tokens)
         self.writer = Writer(tags, job.phase, job.stops)
         self.cells: list[int] = []
         self.slot = -1

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from forethought.thinking import THINK, Phase
 from forethought.wire import Delta, Done
-from forethought_adapters.llamacpp.job import Job, Sampling
+from forethought_adapters.llamacpp.job import Job
+from forethought_adapters.llamacpp.rules import Sampling
 from forethought_adapters.llamacpp.scheduler import Limits, Scheduler
 
 END = 26
@@ -29,6 +30,7 @@ class Arithmetic:
     """
 
     shares = True
+    vocabulary = END + 1
 
     def __init__(self, cells: int) -> None:
         self.total = cells
