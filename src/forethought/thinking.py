@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 
 class Tags(NamedTuple):
-    """How a model opens and closes its thinking."""
+    """How a model opens and closes its thinking; `answer` opens the answer in a family that has a tag for it."""
 
     open: str = "<think>"
     close: str = "</think>"
+    answer: str = ""
 
 
 THINK = Tags()
@@ -35,7 +36,8 @@ class Splitter:
     """Parts one stream; however the text is cut into pieces, the sum of what comes out is the same.
 
     The opening tag counts only before the first word, the closing tag only inside the thinking: tags that an
-    answer quotes are text. Blanks that follow a tag belong to it. `held` is what may still turn out to be a tag.
+    answer quotes are text. Where the answer has a tag of its own, thinking may be opened again before that.
+    Blanks that follow a tag belong to it. `held` is what may still turn out to be a tag.
     """
 
     __slots__ = ("_after_tag", "_tags", "held", "phase")
@@ -54,11 +56,16 @@ class Splitter:
     def feed(self, text: str) -> Split:
         """Take the next piece; returns what can be shown by now."""
         self.held += text
-        if self.phase is Phase.BEFORE:
-            self._begin()
-        self._trim()
-        reasoning = self._think() if self.phase is Phase.THINKING else ""
-        return Split(reasoning, self._release() if self.phase is Phase.ANSWERING else "")
+        reasoning = ""
+        while True:
+            if self.phase is Phase.BEFORE:
+                self._begin()
+            self._trim()
+            if self.phase is not Phase.THINKING:
+                return Split(reasoning, self._release() if self.phase is Phase.ANSWERING else "")
+            reasoning += self._think()
+            if self.phase is Phase.THINKING:
+                return Split(reasoning)
 
     def flush(self) -> Split:
         """The text has ended: whatever was held back is no tag."""
@@ -67,16 +74,18 @@ class Splitter:
 
     def _begin(self) -> None:
         start = self.held.lstrip()
-        if start.startswith(self._tags.open):
-            self._enter(Phase.THINKING, start.removeprefix(self._tags.open))
-        elif not self._tags.open.startswith(start):
+        opening, _, answer = self._tags
+        if start.startswith(opening):
+            self._enter(Phase.THINKING, start.removeprefix(opening))
+        elif answer and start.startswith(answer):
+            self._enter(Phase.ANSWERING, start.removeprefix(answer))
+        elif not (opening.startswith(start) or answer.startswith(start)):
             self.phase = Phase.ANSWERING
 
     def _think(self) -> str:
         thought, closed, rest = self.held.partition(self._tags.close)
         if closed:
-            self._enter(Phase.ANSWERING, rest)
-            self._trim()
+            self._enter(Phase.BEFORE if self._tags.answer else Phase.ANSWERING, rest)
             return thought
         shown = len(self.held) - overlap(self.held, self._tags.close)
         thought, self.held = self.held[:shown], self.held[shown:]
