@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from forethought.errors import MissingExtra
-from forethought.thinking import THINK, Tags
+from forethought.thinking import Tags
 
 from .backend import LlamaCpp
 from .options import Options
@@ -25,5 +25,6 @@ def open_backend(model: str | Path, **options: Any) -> LlamaCpp:
         raise MissingExtra("llama-cpp-python", "local")
     path = Path(model).expanduser()
     given: dict[str, Any] = {"path": path, "name": path.stem, **options}
-    given["reasoning_tags"] = Tags(*given.get("reasoning_tags", THINK))
+    if given.get("reasoning_tags"):
+        given["reasoning_tags"] = Tags(*given["reasoning_tags"])
     return LlamaCpp(Options(**given))

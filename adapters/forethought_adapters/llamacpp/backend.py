@@ -67,7 +67,7 @@ class LlamaCpp:
         engine = self._started()
         facts = await asyncio.wrap_future(engine.facts)
         rendered = facts.template.render(request)
-        ticket = engine.submit(job_of(request, rendered.text, rendered.phase, self._options.seed))
+        ticket = engine.submit(job_of(request, rendered.text, rendered.phase, self._options.seed, rendered.tools))
         try:
             yield _identified(ticket, self._options.name)
         finally:

@@ -100,6 +100,10 @@ class Model:
         begin = begin and not (self.bos and first.startswith(self.bos))
         return [*self._tokenize(first, begin), *chain.from_iterable(self._tokenize(piece, False) for piece in rest)]
 
+    def knows(self, mark: str) -> bool:
+        """Whether `mark` is one token."""
+        return len(self.tokenize(mark, begin=False)) == 1
+
     def _tokenize(self, text: str, begin: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")
         room = len(raw) + 8

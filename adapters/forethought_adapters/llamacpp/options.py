@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from forethought.thinking import THINK, Tags
+from forethought.thinking import Tags
 
 Isolation: TypeAlias = Literal["thread", "process"]
 
@@ -30,7 +30,7 @@ class Options:
     n_gpu_layers, main_gpu, split_mode: passed to llama.cpp; a negative `n_gpu_layers` means all layers.
     seed: for requests that bring none; None draws differently each time.
     chat_template: Jinja source used instead of the file's own.
-    reasoning_tags: how the model opens and closes its thinking.
+    reasoning_tags: how the model opens and closes its thinking; None recognises the common families.
     isolation: where the model lives: in a thread of this process, or in a process of its own, so that a fault
         in native code costs the requests in flight and nothing else.
     verbose: leaves llama.cpp's log alone instead of silencing it.
@@ -49,7 +49,7 @@ class Options:
     seed: int | None = None
     chars_per_token: float = 4.0
     chat_template: str | None = None
-    reasoning_tags: Tags = THINK
+    reasoning_tags: Tags | None = None
     isolation: Isolation = "thread"
     verbose: bool = False
 

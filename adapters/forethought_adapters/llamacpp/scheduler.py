@@ -13,10 +13,12 @@ from forethought.thinking import Tags
 from forethought.wire import Delta, FinishReason, TokenLogprob
 
 from .cells import Cells
+from .guard import CUT
 from .job import Job
 from .sampling import Picked
 from .sequence import Outcome, Sequence, common
 from .state import Occupancy
+from .writing import Writer
 
 HEADROOM = 32
 """Cells that must be free for each admitted sequence to write into; beyond that the youngest has to give way."""
@@ -76,7 +78,7 @@ class Scheduler:
         self._live: list[Sequence] = []
         self._parked: list[Sequence] = []
         self._evaluated = 0
-        self._pieces: dict[int, bytes] = {}
+        self._pieces = dict[int, bytes](), dict[int, bytes]()  # where no calls are read, and where they are
 
     @property
     def occupancy(self) -> Occupancy:
@@ -95,7 +97,7 @@ class Scheduler:
         room = longest - len(tokens)
         if room < 1 or not tokens:
             hint = f"a prompt of 1 to {longest - 1} tokens fits (n_ctx {longest}), this one has {len(tokens)}"
-            raise InvalidRequest("messages", job.text, hint)
+            raise InvalidRequest("messages", job.text.replace(CUT, ""), hint)
         # A ceiling beyond the context is no fault: a budget grants more than a small model can write.
         sequence = Sequence(key, job, tokens, min(job.max_tokens or room, room), self._tags)
         self._sequences[key] = sequence
@@ -234,7 +236,7 @@ class Scheduler:
         sequence.tokens.append(picked.token)
         sequence.written += 1
         logprob = self._logprob(picked) if sequence.sampler.measures else None
-        delta = sequence.writer.write(self._piece(picked.token), logprob)
+        delta = sequence.writer.write(self._piece(picked.token, sequence.writer), logprob)
         if delta is not None:
             yield delta
         if sequence.writer.stopped or not sequence.left:
@@ -273,13 +275,13 @@ class Scheduler:
         self._slots.append(sequence.slot)
         sequence.cells, sequence.slot, sequence.source, sequence.share = [], -1, None, 0
 
-    def _piece(self, token: int) -> bytes:
-        """The bytes a token shows; of the control tokens only those that are reasoning tags show any."""
-        piece = self._pieces.get(token)
+    def _piece(self, token: int, writer: Writer) -> bytes:
+        """The bytes a token shows; of the control tokens only those by which `writer` goes show any."""
+        pieces = self._pieces[writer.reads_calls]
+        piece = pieces.get(token)
         if piece is None:
             whole = self._native.piece(token, special=True)
-            tag = whole in (self._tags.open.encode(), self._tags.close.encode())
-            piece = self._pieces[token] = whole if tag else self._native.piece(token, special=False)
+            piece = pieces[token] = whole if writer.knows(whole) else self._native.piece(token, special=False)
         return piece
 
     def _logprob(self, picked: Picked) -> TokenLogprob:

@@ -44,7 +44,7 @@ class Sequence:
         self.tokens = tokens
         self.limit = limit
         self.sampler = Sampler(job.sampling, tokens)
-        self.writer = Writer(tags, job.phase, job.stops)
+        self.writer = Writer(tags, job.phase, job.stops, job.tools)
         self.cells: list[int] = []
         self.slot = -1
         self.source: Sequence | None = None
@@ -71,7 +71,7 @@ class Sequence:
     def done(self, reason: FinishReason) -> Done:
         """The end of the stream and what it took; the last token is one that was written, not one that ended it."""
         return Done(
-            finish_reason=reason,
+            finish_reason="tool_calls" if reason == "stop" and self.writer.called else reason,
             cost=Decimal(0),
             usage=Usage(
                 prompt_tokens=self._prompt,

@@ -67,7 +67,7 @@ class ChatTemplate:
         self._source = source
         self._template = _environment().from_string(source)
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._tags = tags
+        self.tags = tags
         self._writes_tags = known_tags or tags.open in source
         self._opening, self._closing = _spelling(source, tags)
         self._marks = marks
@@ -106,7 +106,7 @@ class ChatTemplate:
         call: JSON = {"id": "a" * 9, "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
         messages: list[JSON] = [{"role": "user", "content": "?"}, {"role": "assistant", "tool_calls": [call]}]
         for parsed in (True, False):
-            form = Form(self._marks, self._tags, parsed)
+            form = Form(self._marks, self.tags, parsed)
             with suppress(*_STUMBLES):
                 if "{'x'" not in self._template.render(self._tokens, messages=form.of(messages)):
                     return parsed
@@ -117,7 +117,7 @@ class ChatTemplate:
         if prefix is None:
             return Rendered(text, stands)
         if stands is Phase.ANSWERING and (prefix.reasoning or prefix.thinking):
-            text = text[: text.rindex(self._tags.open)]  # reopen the empty thought that the template has written
+            text = text[: text.rindex(self.tags.open)]  # reopen the empty thought that the template has written
             stands = Phase.BEFORE
         said = self._thought(prefix, stands)
         if prefix.thinking:
@@ -136,9 +136,9 @@ class ChatTemplate:
     def _standing(self, text: str) -> Phase:
         """Some templates open the thinking themselves, some write an empty thought to forbid it."""
         end = text.rstrip()
-        if end.endswith(self._tags.open):
+        if end.endswith(self.tags.open):
             return Phase.THINKING
-        empty = end.endswith(self._tags.close) and end.removesuffix(self._tags.close).rstrip().endswith(self._tags.open)
+        empty = end.endswith(self.tags.close) and end.removesuffix(self.tags.close).rstrip().endswith(self.tags.open)
         return Phase.ANSWERING if empty else Phase.BEFORE
 
 

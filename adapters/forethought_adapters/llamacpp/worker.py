@@ -6,6 +6,7 @@ import jinja2
 
 from forethought.errors import InvalidModelFile
 
+from .families import recognise
 from .guard import Marks
 from .native import Model
 from .options import Options
@@ -28,7 +29,7 @@ class Worker(Scheduler):
         longest = min(cells, self._model.trained)
         parked = min(longest, cells // 4) if options.n_parked is None else options.n_parked
         limits = Limits(cells, longest, options.n_parallel, self._model.batch, parked)
-        super().__init__(self._model, limits, options.reasoning_tags)
+        super().__init__(self._model, limits, template.tags)
         self.facts = Facts(self._model.description, template, cells, longest)
 
     def close(self) -> None:
@@ -37,12 +38,13 @@ class Worker(Scheduler):
 
 
 def _template(model: Model, options: Options) -> ChatTemplate:
-    path, tags = str(options.path), options.reasoning_tags
+    path = str(options.path)
     source = options.chat_template or model.chat_template
     if not source:
         raise InvalidModelFile(path, "it carries no chat template; give one as chat_template=")
-    known = all(len(model.tokenize(tag, begin=False)) == 1 for tag in tags)
     marks = Marks(model.marks(source))
+    tags = options.reasoning_tags or recognise(source, model.knows)
+    known = model.knows(tags.open) and model.knows(tags.close)
     try:
         return ChatTemplate(source, bos=model.bos, eos=model.eos, tags=tags, known_tags=known, marks=marks)
     except jinja2.TemplateError as error:
