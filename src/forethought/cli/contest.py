@@ -21,7 +21,7 @@ from .recorder import Recorder
 PROBLEMS = "forethought.problems"
 """Entry points of packages that bring problems with known answers: a `ProblemSet` each."""
 
-THOUGHT = 128
+THOUGHT = 64
 """Tokens of thinking that the limited contestant has."""
 
 
