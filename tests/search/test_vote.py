@@ -92,7 +92,7 @@ async def test_temperature_is_a_default() -> None:
     backend = Scripted("42")
     await ask(backend, Vote(samples=2, temperature=0.9))
     await ask(backend, Vote(samples=2, temperature=0.9), QUESTION.with_params(temperature=0.1))
-    assert [request.params["temperature"] for request in backend.requests] == [0.9, 0.1]
+    assert [request.params["temperature"] for request in backend.requests] == [0.9, 0.9, 0.1, 0.1]
 
 
 async def test_budget_ends_in_the_best_so_far() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from ..context import derive_seed
 from ..engine import Engine
-from ..judge.majority import Ballot, Majority
+from ..judge.majority import Majority
 from ..policy import Policy
 from ..ports import Backend
 from ..search.vote import Vote
@@ -48,21 +48,6 @@ class ProblemSet(Protocol):
     def is_right(self, problem: Any, text: str, /) -> bool: ...
 
 
-class Counted(Majority):
-    """A majority that hears every sample out: what early stopping is measured against."""
-
-    kind: ClassVar[str] = "counted"
-
-    def open(self, samples: int) -> Ballot:
-        return _Heard(self, samples)
-
-
-class _Heard(Ballot):
-    @property
-    def decided(self) -> bool:
-        return self.decided_by == "all"
-
-
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """A way to answer, with `how` it works in a few words."""
@@ -78,7 +63,7 @@ class Contestant:
 
 DIRECT = Contestant.of("direct", "answers at once", Limit(reasoning_tokens=0))
 SINGLE = Contestant.of("single", "thinks once")
-VOTE = Contestant.of("vote of eight", "hears every sample", Vote(8, eager=True, judge=Counted()))
+VOTE = Contestant.of("vote of eight", "hears every sample", Vote(8, eager=True, judge=Majority(min_votes=8)))
 EARLY = Contestant.of("early stop", "hears until decided", Vote(8))
 LIMIT = Contestant.of("limit", f"thinks once, {THOUGHT} tokens", Limit(reasoning_tokens=THOUGHT))
 CONTESTANTS = (DIRECT, SINGLE, VOTE, EARLY, LIMIT)

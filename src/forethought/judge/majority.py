@@ -42,7 +42,9 @@ class Majority:
 
 
 class Ballot:
-    """Counts candidates by equivalence of their answers; the larger cluster leads, of equals the one seen first.
+    """Counts candidates by equivalence of their answers; the larger cluster leads.
+
+    Of equals that of the lowest index leads, so that a tie does not depend on which candidate landed first.
 
     A candidate without an answer (cut off in mid-thought) has landed, but does not vote. While nobody has
     voted the first to land leads, so that a caller gets what was written.
@@ -57,12 +59,15 @@ class Ballot:
 
     def add(self, candidate: Candidate, /) -> None:
         self._landed.append(candidate)
-        if self._clusters.add(candidate.answer) == len(self._champions):
+        cluster = self._clusters.add(candidate.answer)
+        if cluster == len(self._champions):
             self._champions.append(candidate)
+        elif cluster is not None and candidate.index < self._champions[cluster].index:
+            self._champions[cluster] = candidate
 
     @property
     def leader(self) -> Candidate | None:
-        """The first candidate of the winning cluster."""
+        """The candidate of the lowest index in the winning cluster."""
         if self._champions:
             return self._champions[self._winner]
         return self._landed[0] if self._landed else None
@@ -106,7 +111,7 @@ class Ballot:
     @property
     def _winner(self) -> int:
         counts = self._clusters.counts
-        return counts.index(max(counts))
+        return max(range(len(counts)), key=lambda cluster: (counts[cluster], -self._champions[cluster].index))
 
     def _would_decide(self, more: int, to_come: int) -> bool:
         """Whether `more` further votes for the leader would decide it, with `to_come` after them."""
@@ -114,13 +119,12 @@ class Ballot:
 
     def _is_certain(self, more: int, to_come: int) -> bool:
         if not self._champions:
-            return 0 < more >= to_come
+            return more > to_come
         counts, winner = self._clusters.counts, self._winner
         if sum(counts) + more < self._rule.min_votes:
             return False
-        # A cluster that was seen before the winner would win a tie, one seen later would lose it.
-        rivals = (count + (index < winner) for index, count in enumerate(counts) if index != winner)
-        return max(rivals, default=0) + to_come <= counts[winner] + more
+        rivals = (count for cluster, count in enumerate(counts) if cluster != winner)
+        return max(rivals, default=0) + to_come < counts[winner] + more
 
     def _is_confident(self, more: int = 0) -> bool:
         counts = self._clusters.counts

@@ -15,7 +15,7 @@ from ..ports import Continue, Ended, Situation, Steering, Stop
 from ..wire import Delta
 from .drive import Steered
 
-TRANSITION = "\nTime is up, I answer now.\n"
+TRANSITION = "\nTime is up, so I answer now.\n"
 
 
 @dataclass(frozen=True, slots=True)
