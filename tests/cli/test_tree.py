@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from forethought import Engine, Policy, UpstreamStatus
-from forethought.cli.contest import Counted
 from forethought.cli.recorder import Recorder
 from forethought.cli.tree import RunTree
 from forethought.judge.majority import Majority
@@ -17,7 +16,7 @@ from forethought.search.vote import Vote
 from forethought.steer.limit import Limit
 from forethought.testing import Script, Scripted
 
-TWO = Policy("two", layers=(Vote(2, eager=True, judge=Counted()),))
+TWO = Policy("two", layers=(Vote(2, eager=True, judge=Majority(min_votes=2)),))
 FOUR = Policy("four", layers=(Vote(4, eager=True, judge=Majority(confidence=1.0)),))
 
 
