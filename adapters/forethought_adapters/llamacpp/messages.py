@@ -16,15 +16,17 @@ from .guard import Marks
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a template expects messages: guarded with `marks`, and call arguments as objects where `parsed`."""
+    """How a template expects messages: guarded with `marks`, call arguments as objects where `parsed`, and the
+    content of a message that has none as null where `null`, otherwise as an empty string."""
 
     marks: Marks
     tags: Tags
     parsed: bool = True
+    null: bool = False
 
     def of(self, messages: Sequence[JSON]) -> list[dict[str, Any]]:
         """The messages with content a string, `developer` as `system`, reasoning under each of its names, and the
-        results of tools named after the call.
+        results of tools named after the call; fields that are null are left out.
 
         Every text is guarded but for roles, and for the reasoning tags in what the assistant said, by which
         templates part it. Raises InvalidRequest for content that is not text.
@@ -34,22 +36,26 @@ class Form:
 
     def _plain(self, field: str, message: JSON, names: Mapping[str, str]) -> dict[str, Any]:
         role = message.get("role")
+        plain = {name: value for name, value in message.items() if value is not None}
+        calls: Any = plain.pop("tool_calls", None)
+        if calls:
+            plain["tool_calls"] = [_call(call, self.parsed) for call in calls] if is_array(calls) else calls
         content = _content(f"{field}.content", message.get("content"))
-        extra: dict[str, Any] = {}
-        calls: Any = message.get("tool_calls")
-        if is_array(calls):
-            extra["tool_calls"] = [_call(call, self.parsed) for call in calls]
         reasoning: Any = message.get("reasoning_content") or message.get("reasoning")
         if reasoning:
-            extra["reasoning_content"] = reasoning
+            plain["reasoning_content"] = reasoning
             if not (calls and content):  # gpt-oss takes one of the two beside calls
-                extra["thinking"] = reasoning
+                plain["thinking"] = reasoning
         name = names.get(str(message.get("tool_call_id")))
         if role == "tool" and name:
-            extra["name"] = name
+            plain["name"] = name
         guarded = self.marks.guard(content, spared=self.tags if role == "assistant" else ())
         role = "system" if role == "developer" else role
-        return {**self.marks.guard_all({**message, **extra}), "role": role, "content": guarded}
+        return {
+            **self.marks.guard_all(plain),
+            "role": role,
+            "content": None if self.null and calls and not content else guarded,
+        }
 
 
 def _names(messages: Iterable[JSON]) -> Iterator[tuple[str, str]]:

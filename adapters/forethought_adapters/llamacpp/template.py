@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 from typing import Any, NoReturn, cast
 
 import jinja2
-from jinja2.ext import loopcontrols
+from jinja2 import nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from forethought.errors import InvalidRequest
@@ -33,6 +36,9 @@ _STUMBLES = (
     ArithmeticError,
     RecursionError,
 )
+
+
+_ABSENT = {"tools": None, "documents": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class ChatTemplate:
         self._opening, self._closing = _spelling(source, tags)
         self._marks = marks
         self._syntax = syntax_of(source)
-        self._form = Form(marks, tags, parsed=self._takes_objects())
+        self._form = self._fitting_form()
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, which compiles it again."""
@@ -84,11 +90,13 @@ class ChatTemplate:
     def render(self, request: Request) -> Rendered:
         """The prompt of `request` with its prefix; raises InvalidRequest where the template refuses it."""
         tools = offered(request.params)
+        if tools and self._syntax is None:
+            raise InvalidRequest("tools", tools, "the chat template of this model speaks of no calls that can be read")
         guard = self._marks.guard_all
         try:
             fields = {
                 **self._tokens,
-                "documents": None,
+                **_ABSENT,
                 "add_generation_prompt": True,
                 **guard(_variables(request.params)),
                 "messages": self._form.of(request.messages),
@@ -100,17 +108,23 @@ class ChatTemplate:
             raise InvalidRequest("messages", list(request.messages), f"the chat template refuses: {error}") from error
         return replace(self._continue(text, request.prefix), tools=reading(self._syntax, tools))
 
-    def _takes_objects(self) -> bool:
-        """Whether call arguments have to be objects: some templates write out what they are given, and for them it
-        must be JSON already."""
+    def _fitting_form(self) -> Form:
+        """The first form in which the template writes a call neither stumbling nor in the spelling of Python."""
         call: JSON = {"id": "a" * 9, "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
-        messages: list[JSON] = [{"role": "user", "content": "?"}, {"role": "assistant", "tool_calls": [call]}]
-        for parsed in (True, False):
-            form = Form(self._marks, self.tags, parsed)
+        messages: list[JSON] = [
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a" * 9, "content": "!"},
+            {"role": "assistant", "content": "!"},
+            {"role": "user", "content": "?"},
+        ]
+        forms = [Form(self._marks, self.tags, *choice) for choice in product((True, False), repeat=2)]
+        for form in forms:
             with suppress(*_STUMBLES):
-                if "{'x'" not in self._template.render(self._tokens, messages=form.of(messages)):
-                    return parsed
-        return True
+                text = self._template.render(self._tokens, messages=form.of(messages), **_ABSENT)
+                if not ("{'x'" in text or "None" in text):
+                    return form
+        return Form(self._marks, self.tags)
 
     def _continue(self, text: str, prefix: Prefix | None) -> Rendered:
         stands = self._standing(text)
@@ -129,6 +143,8 @@ class ChatTemplate:
         """The thinking of `prefix` with the tags that `stands` leaves to write; nothing for a model without."""
         if stands is Phase.ANSWERING or not (prefix.reasoning or self._writes_tags or stands is Phase.THINKING):
             return ""
+        if self.tags.answer and stands is Phase.BEFORE and not (prefix.reasoning or prefix.thinking):
+            return self.tags.answer
         opening = "" if stands is Phase.THINKING else self._opening
         closing = self._closing.lstrip("\n") if prefix.reasoning.endswith("\n") else self._closing
         return opening + self._marks.guard(prefix.reasoning) + ("" if prefix.thinking else closing)
@@ -149,20 +165,31 @@ def _spelling(source: str, tags: Tags) -> tuple[str, str]:
     openings = [tags.open, *(found[0] for found in re.finditer(start + ends, source))]
     closings = [tags.close, *(found[0] for found in re.finditer(ends + end + ends, source))]
     opening, closing = (max(spelled, key=len).replace("\\n", "\n") for spelled in (openings, closings))
-    return opening, closing
+    return opening, closing + tags.answer
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks what the assistant wrote, for training; here it is no more than what it holds."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja declares it so
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    extensions = [loopcontrols, _Generation]
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     environment.filters["tojson"] = _to_json
     functions: dict[str, Any] = {"raise_exception": _raise, "strftime_now": _now}
     environment.globals.update(functions)
     return environment
 
 
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
+def _to_json(value: Any, indent: int | None = None, ensure_ascii: bool = False, **options: Any) -> str:
     """Unlike jinja's own filter, without HTML escapes: a prompt is no web page."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
+    return json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, **options)
 
 
 def _now(form: str) -> str:

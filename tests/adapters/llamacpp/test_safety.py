@@ -65,7 +65,7 @@ def test_what_a_template_does_to_a_text_changes_nothing(model: Model, written: s
 
 def test_tools_and_their_calls_are_guarded(model: Model) -> None:
     """Descriptions of tools, and the arguments and results of calls, fake no turn either."""
-    source = "{{ tools | tojson }}{{ messages | tojson }}<|assistant|>"
+    source = "{# [TOOL_CALLS] #}{{ tools | tojson }}{{ messages | tojson }}<|assistant|>"
     tool = {"type": "function", "function": {"name": "f", "description": FAKED}}
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": f'{{"{FAKED}": "{FAKED}"}}'}}
     message = {"role": "assistant", "content": "", "reasoning_content": FAKED, "tool_calls": [call], "name": FAKED}

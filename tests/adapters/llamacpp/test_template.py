@@ -77,7 +77,7 @@ def test_an_answer_follows_the_empty_thought() -> None:
 
 def test_what_templates_expect_is_there() -> None:
     """Tokens, tools, JSON without HTML escapes, and the date are at hand."""
-    source = "{{ bos_token }}{{ eos_token }}{{ tools | tojson }}{{ strftime_now('%Y') | length }}"
+    source = "{{ bos_token }}{{ eos_token }}{{ tools | tojson }}{{ strftime_now('%Y') | length }}{# [TOOL_CALLS] #}"
     assert rendered(source, tools=[{"name": "<é>"}]).text == '<s></s>[{"name": "<é>"}]4'
 
 
@@ -93,6 +93,68 @@ def test_messages_are_made_plain() -> None:
         "{{ m.tool_calls[0].function.arguments.x }}{% endif %}{% endfor %}"
     )
     assert ChatTemplate(source, tags=THINK).render(Request(messages)).text == "system:ab;assistant:;1"
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+ROUND = (
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "1", "content": "2"},
+)
+EACH = "{% for m in messages %}{% for c in m.tool_calls %}"
+END = "{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        EACH + "{{ c.function.arguments | tojson }}" + END,
+        EACH + "{{ 'a' and '' + c.function.arguments }}" + END,
+        EACH + "{{ c.function.arguments }}" + END,
+        EACH + "{% set a = c.function.arguments %}{{ a if a is string else a | tojson }}" + END,
+    ],
+)
+def test_call_arguments_are_what_the_template_wants(source: str) -> None:
+    """Templates that spell arguments out get objects, those that write what they are given get JSON."""
+    assert ChatTemplate(source, tags=THINK).render(Request(ROUND)).text == '{"x": 1}'
+
+
+def test_a_call_without_content_has_none() -> None:
+    """Content is null beside calls where the template can take that, else an empty string."""
+    asks = "{% for m in messages %}{% if m.tool_calls %}{{ 'null' if m.content is none else 'text' }}{% endif %}"
+    assert ChatTemplate(asks + "{% endfor %}", tags=THINK).render(Request(ROUND)).text == "null"
+    asks += "{{ m.content.strip() }}{% endfor %}"
+    assert ChatTemplate(asks, tags=THINK).render(Request(ROUND)).text == "text2"
+
+
+def test_a_result_is_named_after_its_call() -> None:
+    """The result of a tool has the name of the call it answers."""
+    assert ChatTemplate("{{ messages[1].name }}", tags=THINK).render(Request(ROUND)).text == "f"
+
+
+def test_reasoning_has_each_of_its_names() -> None:
+    """What the assistant thought is found under whatever name the template reads."""
+    message = {"role": "assistant", "content": "A", "reasoning": "so", "refusal": None, "tool_calls": None}
+    source = "{{ messages[0].thinking }} {{ messages[0].reasoning_content }} {{ 'tool_calls' in messages[0] }}"
+    assert ChatTemplate(source, tags=THINK).render(Request((message,))).text == "so so False"
+
+
+def test_marks_for_training_are_passed_over() -> None:
+    """What stands between the marks of a training template is rendered like the rest."""
+    assert rendered("{% generation %}{{ messages[0].content }}{% endgeneration %}").text == "Q"
+
+
+def test_json_is_spelled_as_the_template_asks() -> None:
+    """The options that templates give to their JSON are obeyed."""
+    source = "{{ ['é'] | tojson(ensure_ascii=False) }}{{ ['é'] | tojson(ensure_ascii=True, separators=(',', ':')) }}"
+    assert rendered(source).text == r'["é"]["\u00e9"]'
+
+
+def test_tools_that_cannot_be_called_are_refused() -> None:
+    """A template that speaks of no calls gets no tools, unless the choice is none anyway."""
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    with pytest.raises(InvalidRequest, match="no calls"):
+        rendered(PLAIN, tools=tools)
+    assert rendered(PLAIN, tools=tools, tool_choice="none").tools is None
 
 
 @pytest.mark.parametrize("source", ["{{ raise_exception('no!') }}", "{{ messages[0]['content'] + 5 }}", "{{ 1 // 0 }}"])
