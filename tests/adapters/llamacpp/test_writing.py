@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from forethought.thinking import THINK, Phase
 from forethought.wire import Delta, TokenLogprob
+from forethought_adapters.llamacpp.tools import HERMES, Tools
 from forethought_adapters.llamacpp.writing import Writer
 
 
@@ -41,6 +42,33 @@ def test_every_token_has_its_logprob(text: str, places: list[int]) -> None:
     pieces = cut(text.encode(), places)
     deltas = written(Writer(THINK, Phase.BEFORE), pieces, logprobs=True)
     assert [each.logprob for delta in deltas for each in delta.logprobs] == [-float(i) for i in range(len(pieces))]
+
+
+CALL = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+PARTS = st.sampled_from([CALL, "<tool_call>", "</tool_call>", "a\n", "é", "END"])
+
+
+@given(st.lists(PARTS, max_size=6).map("".join), PLACES)
+def test_calls_lose_no_logprob(text: str, places: list[int]) -> None:
+    """Where calls are read, too, each token's logprob goes out once and in order, however the tokens cut."""
+    pieces = cut(text.encode(), places)
+    writer = Writer(THINK, Phase.ANSWERING, tools=Tools(HERMES, frozenset("f")))
+    deltas = written(writer, pieces, logprobs=True)
+    assert [each.logprob for delta in deltas for each in delta.logprobs] == [-float(i) for i in range(len(pieces))]
+    assert writer.called == any(delta.tool_calls for delta in deltas) == (CALL in text)
+
+
+@given(st.lists(PARTS, max_size=6).map("".join), PLACES)
+def test_a_stop_string_ends_calls_too(text: str, places: list[int]) -> None:
+    """What follows a stop string is neither text nor call."""
+    stopped = written(
+        Writer(THINK, Phase.ANSWERING, ["END"], Tools(HERMES, frozenset("f"))), cut(text.encode(), places)
+    )
+    whole = written(
+        Writer(THINK, Phase.ANSWERING, (), Tools(HERMES, frozenset("f"))), [text.partition("END")[0].encode()]
+    )
+    assert "".join(delta.text for delta in stopped) == "".join(delta.text for delta in whole)
+    assert sum(len(delta.tool_calls) for delta in stopped) == sum(len(delta.tool_calls) for delta in whole)
 
 
 def test_half_a_character_is_never_shown() -> None:
