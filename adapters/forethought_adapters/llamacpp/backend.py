@@ -43,6 +43,7 @@ class LlamaCpp:
             logprobs=True,
             top_logprobs=MAX_TOP_LOGPROBS,
             fork=True,
+            grammar=True,
             local=True,
             chars_per_token=options.chars_per_token,
         )

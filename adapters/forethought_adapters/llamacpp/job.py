@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from forethought.errors import InvalidRequest
 from forethought.thinking import Phase
-from forethought.wire import JSON, Request
+from forethought.wire import Request
 
+from .grammar import Grammar, requested_grammar
 from .rules import MAX_TOP_LOGPROBS as MAX_TOP_LOGPROBS
 from .rules import Sampling, integer, sampling_of
 from .tools import Tools
@@ -19,6 +20,7 @@ class Job:
     """One stream to be written: go on from `text`, starting in `phase`, for at most `max_tokens` tokens.
 
     `max_tokens` None means as many as the context holds; `tools` None that no calls are looked for.
+    `grammar` is what the answer is held to, of which `said` already stands at the end of `text`.
     """
 
     text: str
@@ -27,6 +29,8 @@ class Job:
     stops: tuple[str, ...] = ()
     max_tokens: int | None = None
     tools: Tools | None = None
+    grammar: Grammar | None = None
+    said: str = ""
 
 
 def job_of(request: Request, text: str, phase: Phase, seed: int | None, tools: Tools | None = None) -> Job:
@@ -34,9 +38,18 @@ def job_of(request: Request, text: str, phase: Phase, seed: int | None, tools: T
 
     Nothing wrong may pass: in the owner thread it would end the requests of everybody else.
     """
-    _refuse_unserved(request.params)
-    limit = integer("max_tokens", request.max_tokens, 1)
-    return Job(text, phase, sampling_of(request, seed), _stops(request.params.get("stop")), limit, tools)
+    if request.params.get("n") not in (None, 1):
+        raise InvalidRequest("n", request.params["n"], "this backend writes one answer a call; ask as often as needed")
+    return Job(
+        text,
+        phase,
+        sampling_of(request, seed),
+        _stops(request.params.get("stop")),
+        integer("max_tokens", request.max_tokens, 1),
+        tools,
+        requested_grammar(request.params),
+        request.prefix.answer if request.prefix else "",
+    )
 
 
 def _stops(value: Any) -> tuple[str, ...]:
@@ -44,12 +57,3 @@ def _stops(value: Any) -> tuple[str, ...]:
     if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in cast("list[Any]", stops)):
         raise InvalidRequest("stop", value, "a string or a list of strings is expected")
     return tuple(cast("list[str]", stops))
-
-
-def _refuse_unserved(params: JSON) -> None:
-    """Fields that would change the answer are refused rather than ignored."""
-    form: Any = params.get("response_format")
-    if form not in (None, "text", {}, {"type": "text"}):
-        raise InvalidRequest("response_format", form, "only type 'text' is supported by this backend yet")
-    if params.get("n") not in (None, 1):
-        raise InvalidRequest("n", params["n"], "this backend writes one answer a call; ask as often as needed")

@@ -147,6 +147,11 @@ class Model:
         """Forget sequence `slot`."""
         _llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
 
+    def automaton(self, grammar: str) -> Automaton | None:
+        """A reader of texts of `grammar` (GBNF), None where llama.cpp makes nothing of it; close it after use."""
+        sampler: Any = _llama.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root")
+        return Automaton(sampler, self.vocabulary) if sampler else None
+
     def close(self) -> None:
         """Free context and model; nothing may be called after it."""
         _llama.llama_free(self._context)
@@ -160,6 +165,41 @@ class Model:
 
     def _text_of(self, token: int) -> str:
         return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+
+class Automaton:
+    """Reads a text of a grammar token by token; a token that does not fit leaves it where it was."""
+
+    _FIELDS = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+    def __init__(self, sampler: Any, vocabulary: int) -> None:
+        self._sampler = sampler
+        self._candidates = np.zeros(vocabulary, self._FIELDS)
+        kind: Any = _llama.llama_token_data_p
+        pointer: Any = self._candidates.ctypes.data_as(kind)
+        self._array: Any = _llama.llama_token_data_array(pointer, 0, -1, False)
+
+    def allowed(self, ids: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """For each token whether it may come next; asking for all of a large vocabulary takes tens of milliseconds."""
+        candidates = self._candidates[: len(ids)]
+        candidates["id"], candidates["logit"] = ids, 0
+        self._array.size = len(ids)
+        _llama.llama_sampler_apply(self._sampler, ctypes.byref(self._array))
+        fits: NDArray[np.bool_] = candidates["logit"] == 0
+        return fits
+
+    def accept(self, token: int) -> bool:
+        """Go on by `token` where it fits; returns whether it does. One that does not would abort the process."""
+        if not self.allowed(np.array([token]))[0]:
+            return False
+        _llama.llama_sampler_accept(self._sampler, token)
+        return True
+
+    def close(self) -> None:
+        """Free it; closing twice changes nothing."""
+        sampler, self._sampler = self._sampler, None
+        if sampler is not None:
+            _llama.llama_sampler_free(sampler)
 
 
 class _Batch:

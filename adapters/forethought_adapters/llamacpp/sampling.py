@@ -24,7 +24,7 @@ _TRIES = 8
 
 
 class Gate(Protocol):
-    """Says which tokens may come next; `grammar.Gate` is the real one."""
+    """Says which tokens may come next; `gate.Gate` is the real one."""
 
     def take(self, token: int) -> bool:
         """Whether `token` may come next; if so, it has come."""
@@ -33,6 +33,8 @@ class Gate(Protocol):
     def allowed(self, ids: Ids) -> NDArray[np.bool_]:
         """For each of `ids` whether it may come next; `take` may still refuse some."""
         ...
+
+    def close(self) -> None: ...
 
 
 class Picked(NamedTuple):
@@ -77,6 +79,11 @@ class Sampler:
         self._penalties.add(token)
         return self._measured(row, token) if self._asked.logprobs else Picked(token)
 
+    def close(self) -> None:
+        """Nothing more is drawn: free what the gate holds."""
+        if self._gate is not None:
+            self._gate.close()
+
     def _draw_again(self, row: Row, refused: int, gate: Gate) -> int | None:
         """Asking the gate about a whole vocabulary takes tens of milliseconds, about a few tokens next to nothing."""
         row[refused] = -np.inf
@@ -112,7 +119,7 @@ class Sampler:
 
     def _measured(self, row: Row, token: int) -> Picked:
         high = row.max()
-        whole = float(high) + float(np.log(np.exp(row - high).sum()))
+        whole = float(high) + float(np.log(np.exp(row - high).sum(dtype=np.float64)))
         count = self._asked.top_logprobs
         ids = _highest(row, count)
         top = sorted(((int(id_), float(row[id_]) - whole) for id_ in ids), key=lambda pair: -pair[1])

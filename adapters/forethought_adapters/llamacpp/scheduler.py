@@ -13,6 +13,7 @@ from forethought.thinking import Tags
 from forethought.wire import Delta, FinishReason, TokenLogprob
 
 from .cells import Cells
+from .gate import Automaton, Gate
 from .guard import CUT
 from .job import Job
 from .sampling import Picked
@@ -31,9 +32,10 @@ class Native(Protocol):
     def shares(self) -> bool: ...
     @property
     def vocabulary(self) -> int: ...
-    def tokenize(self, text: str) -> list[int]: ...
+    def tokenize(self, text: str, *, begin: bool = True) -> list[int]: ...
     def piece(self, token: int, *, special: bool) -> bytes: ...
     def is_end(self, token: int) -> bool: ...
+    def automaton(self, grammar: str) -> Automaton | None: ...
     def decode(self, tokens: Rows[int], positions: Rows[int], slots: Rows[int], wanted: Rows[bool]) -> Any: ...
     def copy(self, source: int, target: int, length: int) -> None: ...
     def remove(self, slot: int) -> None: ...
@@ -99,17 +101,24 @@ class Scheduler:
             hint = f"a prompt of 1 to {longest - 1} tokens fits (n_ctx {longest}), this one has {len(tokens)}"
             raise InvalidRequest("messages", job.text.replace(CUT, ""), hint)
         # A ceiling beyond the context is no fault: a budget grants more than a small model can write.
-        sequence = Sequence(key, job, tokens, min(job.max_tokens or room, room), self._tags)
+        gate = Gate(job.grammar, self._native, self._tags, job.phase, job.said) if job.grammar else None
+        sequence = Sequence(key, job, tokens, min(job.max_tokens or room, room), self._tags, gate)
         self._sequences[key] = sequence
         self._waiting.append(sequence)
 
     def cancel(self, key: int) -> None:
         """Drop a job wherever it stands; one that has ended, or was never there, is no error."""
-        sequence = self._sequences.pop(key, None)
+        sequence = self._forget(key)
         if sequence in self._live:
             self._park(sequence)
         elif sequence is not None:
             self._waiting.remove(sequence)
+
+    def _forget(self, key: int) -> Sequence | None:
+        sequence = self._sequences.pop(key, None)
+        if sequence is not None:
+            sequence.close()
+        return sequence
 
     def step(self) -> list[tuple[int, Outcome]]:
         """Evaluate one batch; returns what became readable, in order, by key."""
@@ -246,7 +255,7 @@ class Scheduler:
         rest: Delta | None = sequence.writer.finish()
         if rest is not None:
             yield rest
-        del self._sequences[sequence.key]
+        self._forget(sequence.key)
         self._park(sequence)
         yield sequence.done(reason)
 

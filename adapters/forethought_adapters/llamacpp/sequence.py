@@ -10,6 +10,7 @@ from forethought.context import Usage
 from forethought.thinking import Tags
 from forethought.wire import Delta, Done, FinishReason
 
+from .gate import Gate
 from .job import Job
 from .sampling import Sampler
 from .writing import Writer
@@ -39,11 +40,11 @@ class Sequence:
         "written",
     )
 
-    def __init__(self, key: int, job: Job, tokens: list[int], limit: int, tags: Tags) -> None:
+    def __init__(self, key: int, job: Job, tokens: list[int], limit: int, tags: Tags, gate: Gate | None) -> None:
         self.key = key
         self.tokens = tokens
         self.limit = limit
-        self.sampler = Sampler(job.sampling, tokens)
+        self.sampler = Sampler(job.sampling, tokens, gate)
         self.writer = Writer(tags, job.phase, job.stops, job.tools)
         self.cells: list[int] = []
         self.slot = -1
@@ -67,6 +68,10 @@ class Sequence:
     def left(self) -> int:
         """How many tokens may still be written."""
         return self.limit - self.written
+
+    def close(self) -> None:
+        """Nothing more is drawn: free what is native."""
+        self.sampler.close()
 
     def done(self, reason: FinishReason) -> Done:
         """The end of the stream and what it took; the last token is one that was written, not one that ended it."""

@@ -69,7 +69,6 @@ async def test_without_max_tokens_the_context_ends_it(backend: LlamaCpp) -> None
         ("logit_bias.5", {"5": 101}),
         ("repetition_penalty", 0),
         ("repeat_penalty", "much"),
-        ("response_format", {"type": "json_object"}),
         ("chat_template_kwargs", [1]),
     ],
 )

@@ -41,7 +41,8 @@ class Arithmetic:
     def used(self) -> int:
         return len({cell for held in self.slots.values() for _, cell in held})
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str, *, begin: bool = True) -> list[int]:
+        del begin
         return [ord(letter) - ord("a") for letter in text]
 
     def piece(self, token: int, *, special: bool) -> bytes:
@@ -50,6 +51,9 @@ class Arithmetic:
 
     def is_end(self, token: int) -> bool:
         return token == END
+
+    def automaton(self, grammar: str) -> None:
+        del grammar
 
     def decode(
         self, tokens: Sequence[int], positions: Sequence[int], slots: Sequence[int], wanted: Sequence[bool]
