@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple
 
 from forethought.errors import InvalidRequest
 from forethought.thinking import overlap
 from forethought.wire import JSON, is_array, is_object
 
+from .calls import Call, Found, find_calls
+
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """How a family writes calls: JSON from `open` to `close`, or to the end of the answer where that is empty.
+    """How a family writes calls: from `open` to `close`, or to the end of the answer where that is empty.
 
     `bare` says that an answer which is nothing but calls may leave the mark out.
     """
@@ -39,10 +41,14 @@ def syntax_of(template: str) -> Syntax | None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools a request offers, by name, and how the model calls them."""
+    """The tools a request offers, by name, and how the model calls them.
+
+    `texts` are their parameters that are strings, by tool and name.
+    """
 
     syntax: Syntax
     names: frozenset[str]
+    texts: frozenset[tuple[str, str]] = frozenset()
 
 
 def offered(params: JSON) -> list[Any]:
@@ -64,13 +70,27 @@ def offered(params: JSON) -> list[Any]:
 
 def reading(syntax: Syntax | None, tools: list[Any]) -> Tools | None:
     """What a CallReader needs to know; None where there are no calls to be read."""
-    return Tools(syntax, frozenset(map(_name, tools))) if syntax and tools else None
+    if syntax is None or not tools:
+        return None
+    texts = frozenset((_name(tool), name) for tool in tools for name in _texts(tool))
+    return Tools(syntax, frozenset(map(_name, tools)), texts)
 
 
 def _name(tool: Any) -> str:
-    function: Any = tool.get("function", tool) if is_object(tool) else None
-    name: Any = function.get("name") if is_object(function) else None
+    name: Any = _inner(tool.get("function", tool) if is_object(tool) else None, "name")
     return name if isinstance(name, str) else ""
+
+
+def _texts(tool: Any) -> Iterator[str]:
+    properties: Any = _inner(_inner(_inner(tool, "function"), "parameters"), "properties")
+    for name, schema in properties.items() if is_object(properties) else ():
+        kind: Any = _inner(schema, "type")
+        if kind == "string" or (is_array(kind) and "string" in kind):
+            yield name
+
+
+def _inner(value: Any, name: str) -> Any:
+    return value.get(name) if is_object(value) else None
 
 
 class Read(NamedTuple):
@@ -157,35 +177,13 @@ class CallReader:
         text, self.held = self.held[:start], self.held[start:]
         return text
 
-    def _calls(self, start: int, *, final: bool) -> _Found | None:
-        """The calls that begin at `start`; None while that cannot be told, ValueError where there are none."""
-        close, held = self._tools.syntax.close, self.held
-        end = _skip(held, start)
-        if held[end : end + 1] not in ("", "{", "["):
-            raise ValueError("no object")
-        if not final and not (close and held.find(close, end) >= 0):
-            return None
-        calls: list[Call] = []
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(held, end)
-            except json.JSONDecodeError as error:
-                if final or not _unfinished(error):
-                    raise
-                return None
-            calls += map(_call, value if is_array(value) else [value])
-            end = _skip(held, end)
-            rest = held[end : end + len(close)]
-            if rest == close and (close or end == len(held)):
-                return self._checked(calls, end + len(close))
-            if close.startswith(rest) and end + len(rest) == len(held):
-                return self._checked(calls, len(held)) if final else None
-
-    def _checked(self, calls: list[Call], end: int) -> _Found:
-        strangers = {call.name for call in calls} - self._tools.names
-        if not calls or (self._bare and strangers):
-            raise ValueError("no calls of these tools")
-        return _Found(calls, end)
+    def _calls(self, start: int, *, final: bool) -> Found | None:
+        found = find_calls(self.held, start, self._tools.syntax.close, final=final, texts=self._tools.texts)
+        if found is not None:
+            strangers = {call.name for call in found.calls} - self._tools.names
+            if not found.calls or (self._bare and strangers):
+                raise ValueError("no calls of these tools")
+        return found
 
     def _piece(self, call: Call) -> JSON:
         # Mistral's templates insist on ids of nine letters and digits, and nobody else minds.
@@ -194,49 +192,5 @@ class CallReader:
         return piece
 
 
-class Call(NamedTuple):
-    """A call; `arguments` is a JSON object, as a string."""
-
-    name: str
-    arguments: str
-
-
-class _Found(NamedTuple):
-    calls: list[Call]
-    end: int
-
-
-def _call(value: Any) -> Call:
-    """The call that a JSON value describes, or ValueError."""
-    if not _NAME.fullmatch(name := _name(value)):
-        raise ValueError("no name")
-    function: Any = value.get("function", value)
-    arguments: Any = function.get("arguments", function.get("parameters", {}))
-    if isinstance(arguments, str):
-        arguments = _DECODER.decode(arguments)
-    if not is_object(arguments):
-        raise ValueError("no arguments")
-    spelled = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
-    spelled.encode()  # half a surrogate pair cannot be sent to anybody
-    return Call(name, spelled)
-
-
-def _unfinished(error: json.JSONDecodeError) -> bool:
-    """Whether more text may mend it: the error is in the last word, or a string has no end yet."""
-    return error.msg.startswith("Unterminated string") or error.pos > len(error.doc) - _LONGEST_WORD
-
-
-def _skip(text: str, start: int) -> int:
-    return cast("re.Match[str]", _BETWEEN.match(text, start)).end()
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse)  # models write line ends into strings
-_LONGEST_WORD = 16
-_BETWEEN = re.compile(r"[;\s]*")
-_NAME = re.compile(r"[\w.:/-]+")
 _HEAD = re.compile(r'\s*\{\s*(?:\Z|"(?:[^"]*\Z|(?P<key>[^"]*)"))')
 _KEYS = frozenset({"name", "type", "function", "id", "arguments", "parameters"})

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from forethought.errors import InvalidRequest
 from forethought.wire import JSON
-from forethought_adapters.llamacpp.tools import HERMES, LLAMA, MISTRAL, CallReader, Syntax, Tools, offered, syntax_of
+from forethought_adapters.llamacpp.tools import (
+    HERMES,
+    LLAMA,
+    MISTRAL,
+    CallReader,
+    Syntax,
+    Tools,
+    offered,
+    reading,
+    syntax_of,
+)
 
 NAMES = frozenset({"add", "now"})
 SYNTAXES = st.sampled_from([HERMES, LLAMA, MISTRAL])
@@ -21,11 +31,28 @@ CALLS = st.sampled_from(
         '{"name": "add", "arguments": {"a": "</tool_call>"}}',
         '{"name": "now", "parameters": {}}',
         '{"name": "now"}',
+        "<function=add>\n<parameter=a>\n1\n</parameter>\n</function>",
         '[{"name": "now"}, {"name": "add", "arguments": "{}"}]',
     ]
 )
 SCRAPS = st.sampled_from(
-    ["<tool_call>", "</tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "<tool", "\n", ";", "{", "}", '"', "x", " <"]
+    [
+        "<tool_call>",
+        "</tool_call>",
+        "<function=",
+        "</function>",
+        "</parameter>",
+        "<|python_tag|>",
+        "[TOOL_CALLS]",
+        "<tool",
+        "\n",
+        ";",
+        "{",
+        "}",
+        '"',
+        "x",
+        " <",
+    ]
 )
 ANSWERS = st.lists(CALLS | SCRAPS | st.text(max_size=3), max_size=12).map("".join)
 PLACES = st.lists(st.integers(0, 200), max_size=12)
@@ -33,7 +60,7 @@ PLACES = st.lists(st.integers(0, 200), max_size=12)
 
 def read(syntax: Syntax, pieces: list[str]) -> tuple[str, list[Any]]:
     """The text and the calls, with their arguments as values, that come of these pieces."""
-    reader = CallReader(Tools(syntax, NAMES))
+    reader = CallReader(Tools(syntax, NAMES, frozenset({("say", "text")})))
     parts = [*map(reader.feed, pieces), reader.flush()]
     calls = [piece for part in parts for piece in part.calls]
     assert [piece["index"] for piece in calls] == list(range(len(calls)))
@@ -51,7 +78,23 @@ def cut(text: str, places: list[int]) -> list[str]:
 
 ADD = '{"name": "add", "arguments": {"a": 1}}'
 NOW = '{"name": "now", "arguments": {}}'
+TAGGED = """<function=say>
+<parameter=text>
+12
+</parameter>
+<parameter=times>
+12
+</parameter>
+<parameter=loud>
+True
+</parameter>
+<parameter=to>
+you
+and me
+</parameter>
+</function>"""
 add, now = ("add", {"a": 1}), ("now", {})
+tagged = ("say", {"text": "12", "times": 12, "loud": True, "to": "you\nand me"})
 
 
 @pytest.mark.parametrize(
@@ -63,6 +106,8 @@ add, now = ("add", {"a": 1}), ("now", {})
         (HERMES, f"<tool_call>{ADD}</tool_call>\nDone. ", "\nDone. ", [add]),
         (HERMES, f"<tool_call>{ADD}\n", "", [add]),
         (HERMES, f"<tool_call>{ADD}</tool", "", [add]),
+        (HERMES, f"<tool_call>\n{TAGGED}\n</tool_call>\n<tool_call>{ADD}</tool_call>", "", [tagged, add]),
+        (HERMES, "<tool_call>\n<function=now>\n</function>", "", [now]),
         (LLAMA, f"<|python_tag|>{ADD}", "", [add]),
         (LLAMA, '{"name": "add", "parameters": {"a": 1}}', "", [add]),
         (LLAMA, '{"type": "function", "function": {"name": "now", "parameters": {}}}', "", [now]),
@@ -91,13 +136,16 @@ def test_calls_are_read(syntax: Syntax, answer: str, text: str, calls: list[Any]
         (HERMES, r'<tool_call>{"name": "add", "arguments": {"a": "\ud800"}}</tool_call>'),
         (HERMES, "<tool_call>[]</tool_call>"),
         (HERMES, "<tool_call>" + "[" * 100_000 + "</tool_call>"),
+        (HERMES, "<tool_call><function=add><parameter=a>1</function></tool_call>"),
+        (HERMES, "<tool_call><function=></function></tool_call>"),
+        (HERMES, "<tool_call><function=add><parameter=a>1</parameter>"),
         (HERMES, ADD),
         (LLAMA, '<|python_tag|>brave_search.call(query="x")'),
         (LLAMA, f"{ADD} and so on"),
         (LLAMA, '{"name": "Ann", "arguments": {}}'),
         (LLAMA, '{"answer": 5}'),
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_what_is_no_call_stays_text(syntax: Syntax, answer: str) -> None:
     """A call that is malformed, unfinished or quoted stays the text that it is, to the last blank."""
@@ -173,6 +221,13 @@ def test_tools_that_cannot_be_offered_are_refused(params: JSON, field: str) -> N
     with pytest.raises(InvalidRequest) as refused:
         offered(params)
     assert refused.value.field == field
+
+
+def test_the_schema_tells_strings() -> None:
+    """Which parameters are strings is read from the schemas of the tools."""
+    properties = {"a": {"type": "string"}, "b": {"type": ["null", "string"]}, "c": {"type": "integer"}, "d": {}, "e": 5}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}
+    assert reading(HERMES, [tool, {"name": "g"}]) == Tools(HERMES, frozenset("fg"), frozenset({("f", "a"), ("f", "b")}))
 
 
 def test_no_tools_are_offered_by_choice() -> None:
