@@ -43,6 +43,14 @@ def find_calls(
     return _find_json(text, start, close, final)
 
 
+def find_named(text: str, start: int, header: str) -> Found:
+    """The one call that ends the text: a name at `start`, and its arguments after `header`; raises as above."""
+    name, place = _NAME.match(text, start), text.find(header, start)
+    if name is None or place < 0:
+        raise ValueError("no name")
+    return Found([_call({"name": name[0], "arguments": text[place + len(header) :]})], len(text))
+
+
 def _find_json(text: str, end: int, close: str, final: bool) -> Found | None:
     """Objects, or lists of them, one after the other."""
     calls: list[Call] = []

@@ -12,30 +12,36 @@ from forethought.errors import InvalidRequest
 from forethought.thinking import overlap
 from forethought.wire import JSON, is_array, is_object
 
-from .calls import Call, Found, find_calls
+from .calls import Call, Found, find_calls, find_named
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
     """How a family writes calls: from `open` to `close`, or to the end of the answer where that is empty.
 
-    `bare` says that an answer which is nothing but calls may leave the mark out.
+    `bare` says that an answer which is nothing but calls may leave the mark out, `short` is another spelling of
+    the mark, within the first one. `header` ends what follows the mark and begins with the name of the function.
     """
 
     open: str
     close: str = ""
     bare: bool = False
+    short: str = ""
+    header: str = ""
 
 
 HERMES = Syntax("<tool_call>", "</tool_call>")
 LLAMA = Syntax("<|python_tag|>", bare=True)
 MISTRAL = Syntax("[TOOL_CALLS]")
+CHANNEL = Syntax("<|channel|>commentary to=functions.", short="to=functions.", header="<|message|>")
 
 
 def syntax_of(template: str) -> Syntax | None:
     """The syntax that the source of a chat template speaks of, None where it is none of these."""
     if "ipython" in template:  # the role of tools in every Llama 3; not all of them mention the mark
         return LLAMA
+    if "<|channel|>commentary" in template:
+        return CHANNEL
     return next((syntax for syntax in (HERMES, LLAMA, MISTRAL) if syntax.open in template), None)
 
 
@@ -163,9 +169,11 @@ class CallReader:
         """Text that is no call, taken off what is held, and where in the rest the JSON of calls would begin."""
         if self._bare:
             return "", 0
-        mark = self._tools.syntax.open
-        place = self.held.find(mark)
-        end = place if place >= 0 else len(self.held) - overlap(self.held, mark)
+        mark, short = self._tools.syntax.open, self._tools.syntax.short
+        place, tail = self.held.find(mark), overlap(self.held, mark)
+        if short and (nearer := self.held.find(short)) >= 0 and (place < 0 or nearer < place):
+            mark, place = short, nearer
+        end = place if place >= 0 else len(self.held) - max(tail, overlap(self.held, short))
         text = self.held[:end].rstrip()
         self.held = self.held[len(text) :]
         self._after_call = self._after_call and not text
@@ -178,7 +186,10 @@ class CallReader:
         return text
 
     def _calls(self, start: int, *, final: bool) -> Found | None:
-        found = find_calls(self.held, start, self._tools.syntax.close, final=final, texts=self._tools.texts)
+        syntax = self._tools.syntax
+        if syntax.header:
+            return find_named(self.held, start, syntax.header) if final else None
+        found = find_calls(self.held, start, syntax.close, final=final, texts=self._tools.texts)
         if found is not None:
             strangers = {call.name for call in found.calls} - self._tools.names
             if not found.calls or (self._bare and strangers):

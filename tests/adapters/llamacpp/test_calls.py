@@ -15,7 +15,7 @@ from forethought_adapters.llamacpp.families import HARMONY
 from forethought_adapters.llamacpp.job import Job
 from forethought_adapters.llamacpp.rules import Sampling
 from forethought_adapters.llamacpp.scheduler import Limits, Scheduler
-from forethought_adapters.llamacpp.tools import HERMES, LLAMA, Syntax, Tools
+from forethought_adapters.llamacpp.tools import CHANNEL, HERMES, LLAMA, Syntax, Tools
 
 LIMITS = Limits(cells=1000, longest=200, live=2, batch=64, parked=0)
 ADD = '{"name": "add", "arguments": {"a": 1}}'
@@ -98,6 +98,15 @@ def test_a_call_that_was_cut_short_is_text() -> None:
     """Where the ceiling ends a call it stays text, and the reason is the ceiling."""
     answer = written("<tool_call>", *ADD, "</tool_call>", syntax=HERMES, most=5)
     assert (answer.text, answer.tool_calls, answer.finish_reason) == ('<tool_call>{"na', (), "length")
+
+
+def test_a_call_has_a_channel_of_its_own() -> None:
+    """In the channels of gpt-oss a call follows the thinking."""
+    thought = ("<|channel|>", "analysis", "<|message|>", "1+1", "<|end|>", "<|start|>", "assistant")
+    call = ("<|channel|>", "commentary", " to=functions.add ", "<|constrain|>", "json", "<|message|>", '{"a": 1}')
+    answer = written(*thought, *call, tags=HARMONY, syntax=CHANNEL)
+    assert (answer.reasoning, answer.text, names(answer)) == ("1+1", "", ["add"])
+    assert answer.finish_reason == "tool_calls"
 
 
 def test_channels_are_thinking_and_answer() -> None:

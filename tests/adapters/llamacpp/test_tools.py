@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from forethought.errors import InvalidRequest
 from forethought.wire import JSON
 from forethought_adapters.llamacpp.tools import (
+    CHANNEL,
     HERMES,
     LLAMA,
     MISTRAL,
@@ -24,7 +25,7 @@ from forethought_adapters.llamacpp.tools import (
 )
 
 NAMES = frozenset({"add", "now"})
-SYNTAXES = st.sampled_from([HERMES, LLAMA, MISTRAL])
+SYNTAXES = st.sampled_from([HERMES, LLAMA, MISTRAL, CHANNEL])
 
 CALLS = st.sampled_from(
     [
@@ -38,6 +39,10 @@ CALLS = st.sampled_from(
 SCRAPS = st.sampled_from(
     [
         "<tool_call>",
+        "<|channel|>commentary ",
+        "to=functions.",
+        "add",
+        "<|message|>",
         "</tool_call>",
         "<function=",
         "</function>",
@@ -113,6 +118,8 @@ tagged = ("say", {"text": "12", "times": 12, "loud": True, "to": "you\nand me"})
         (LLAMA, '{"type": "function", "function": {"name": "now", "parameters": {}}}', "", [now]),
         (LLAMA, f"\n{ADD}; {NOW}\n", "", [add, now]),
         (LLAMA, f"Well: <|python_tag|>{ADD};{NOW}", "Well:", [add, now]),
+        (CHANNEL, '<|channel|>commentary to=functions.add <|constrain|>json<|message|>{"a": 1}', "", [add]),
+        (CHANNEL, ' to=functions.add<|channel|>commentary json<|message|>{"a": 1}', "", [add]),
         (MISTRAL, f"[TOOL_CALLS][{ADD}, {NOW}]", "", [add, now]),
     ],
 )
@@ -140,12 +147,15 @@ def test_calls_are_read(syntax: Syntax, answer: str, text: str, calls: list[Any]
         (HERMES, "<tool_call><function=></function></tool_call>"),
         (HERMES, "<tool_call><function=add><parameter=a>1</parameter>"),
         (HERMES, ADD),
+        (CHANNEL, '<|channel|>commentary to=functions.add <|message|>{"a": '),
+        (CHANNEL, "<|channel|>commentary to=functions.<|message|>{}"),
+        (CHANNEL, "<|channel|>commentary to=functions"),
         (LLAMA, '<|python_tag|>brave_search.call(query="x")'),
         (LLAMA, f"{ADD} and so on"),
         (LLAMA, '{"name": "Ann", "arguments": {}}'),
         (LLAMA, '{"answer": 5}'),
     ],
-    ids=range(20),
+    ids=range(23),
 )
 def test_what_is_no_call_stays_text(syntax: Syntax, answer: str) -> None:
     """A call that is malformed, unfinished or quoted stays the text that it is, to the last blank."""
@@ -201,6 +211,7 @@ def test_the_template_tells_the_syntax() -> None:
     assert syntax_of("... return in <tool_call></tool_call> tags") is HERMES
     assert syntax_of("{% if message.role == 'ipython' %}") is syntax_of("<|python_tag|>") is LLAMA
     assert syntax_of("[TOOL_CALLS]") is MISTRAL
+    assert syntax_of("<|channel|>commentary ") is CHANNEL
     assert syntax_of("{{ messages[0].content }}") is None
 
 
