@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from forethought.errors import InvalidRequest
 from forethought.wire import JSON, is_object
 
-from .schema import UnsupportedSchema, grammar_of
+from .schema import MOST_REPEATED, UnsupportedSchema, grammar_of
 
 _LONGEST = 100_000
 _MOST_GROUPS = 2000
-"""Nested deeper, llama.cpp's parser may run out of stack."""
+_SPELLED = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\r\n]*', re.DOTALL)
+_BOUNDS = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,29 @@ def requested_grammar(params: JSON) -> Grammar | None:
         raise InvalidRequest("grammar", gbnf, "either response_format or grammar is expected, not both")
     if not isinstance(gbnf, str) or not gbnf.strip() or "\0" in gbnf or not _encodable(gbnf):
         raise InvalidRequest("grammar", gbnf, "a grammar in GBNF is expected")
-    if len(gbnf) > _LONGEST or gbnf.count("(") > _MOST_GROUPS:
-        raise InvalidRequest("grammar", gbnf, f"at most {_LONGEST} characters and {_MOST_GROUPS} groups are read")
+    trouble = _trouble(gbnf)
+    if trouble:
+        raise InvalidRequest("grammar", gbnf, trouble)
     return Grammar(gbnf, "grammar")
+
+
+def _trouble(gbnf: str) -> str:
+    """What in a grammar llama.cpp would not survive, empty where there is nothing of the kind.
+
+    Its parser goes down with its stack, its tokens by name abort what accepts them, bounds that it cannot count
+    to are dropped, and bounds the wrong way round, or on what is repeated already, keep it busy for ever.
+    """
+    bare = _SPELLED.sub(lambda spelled: " " if spelled[0].startswith("#") else "_", gbnf)
+    if len(gbnf) > _LONGEST or bare.count("(") > _MOST_GROUPS:
+        return f"at most {_LONGEST} characters and {_MOST_GROUPS} groups are read"
+    if "<" in bare or "!" in bare:
+        return "tokens by name, as in <think>, are not supported"
+    for low, high in _BOUNDS.findall(bare):
+        if max(len(low), len(high)) > 4 or max(int(low or 0), int(high or 0)) > MOST_REPEATED:
+            return f"repetitions are counted to {MOST_REPEATED}"
+        if high and int(high) < int(low or 0):
+            return f"the repetition {{{low},{high}}} is the wrong way round"
+    return "a repetition of a repetition needs a rule of its own" if re.search(r"[?*+}]\s*[?*+{]", bare) else ""
 
 
 def _schema(form: Any) -> Any:

@@ -114,6 +114,11 @@ class Scheduler:
         elif sequence is not None:
             self._waiting.remove(sequence)
 
+    def forget_all(self) -> None:
+        """Nothing more is wanted of any job: free what each holds beside its cells."""
+        for key in list(self._sequences):
+            self._forget(key)
+
     def _forget(self, key: int) -> Sequence | None:
         sequence = self._sequences.pop(key, None)
         if sequence is not None:

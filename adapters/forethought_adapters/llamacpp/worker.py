@@ -34,6 +34,7 @@ class Worker(Scheduler):
 
     def close(self) -> None:
         """Free the model; nothing may be called after it."""
+        self.forget_all()
         self._model.close()
 
 
