@@ -83,12 +83,14 @@ class Model:
         return self._text_of(_llama.llama_vocab_eos(self._vocab))
 
     def marks(self, template: str) -> Iterator[str]:
-        """Spellings of what is a special token to `template`: control tokens, and others that it writes."""
+        """Spellings of special tokens: control tokens, and of the others those that `template` writes, or may put
+        together of a role: not the HTML tags that some vocabularies have."""
         for token in range(self.vocabulary):
             attributes: int = _llama.llama_vocab_get_attr(self._vocab, token)
             if attributes & _SPECIAL:
                 text = _llama.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
-                if text.strip() and (attributes & _CONTROL or text in template):
+                written = text in template or text.startswith(("<|", "<｜"))
+                if text.strip() and (written or attributes & _CONTROL):
                     yield text
 
     def tokenize(self, text: str, *, begin: bool = True) -> list[int]:

@@ -43,8 +43,8 @@ def _template(model: Model, options: Options) -> ChatTemplate:
     source = options.chat_template or model.chat_template
     if not source:
         raise InvalidModelFile(path, "it carries no chat template; give one as chat_template=")
-    marks = Marks(model.marks(source))
     tags = options.reasoning_tags or recognise(source, model.knows)
+    marks = Marks([*model.marks(source), *tags])
     known = model.knows(tags.open) and model.knows(tags.close)
     try:
         return ChatTemplate(source, bos=model.bos, eos=model.eos, tags=tags, known_tags=known, marks=marks)

@@ -23,7 +23,13 @@ TEMPLATE = """\
 _WIDTH, _HEADS, _HIDDEN, _LAYERS = 32, 2, 64, 2
 
 
-def write_tiny(path: Path, *, template: str | None = TEMPLATE, architecture: str = "llama") -> Path:
+def write_tiny(
+    path: Path,
+    *,
+    template: str | None = TEMPLATE,
+    architecture: str = "llama",
+    special: gguf.TokenType = gguf.TokenType.CONTROL,
+) -> Path:
     """A model that chatters in printable ASCII and seldom ends; its weights are loud, so ties are rare."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_vocab_size(FIRST_SPECIAL + len(SPECIALS))
@@ -36,7 +42,7 @@ def write_tiny(path: Path, *, template: str | None = TEMPLATE, architecture: str
     writer.add_rope_dimension_count(_WIDTH // _HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    _write_vocabulary(writer)
+    _write_vocabulary(writer, special)
     if template is not None:
         writer.add_chat_template(template)
     _write_weights(writer, np.random.default_rng(7))
@@ -47,12 +53,12 @@ def write_tiny(path: Path, *, template: str | None = TEMPLATE, architecture: str
     return path
 
 
-def _write_vocabulary(writer: gguf.GGUFWriter) -> None:
+def _write_vocabulary(writer: gguf.GGUFWriter, special: gguf.TokenType) -> None:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = iter(range(256, 512))
     spelled = [chr(byte if byte in printable else next(others)) for byte in range(256)]
     pair = (spelled[0xFE], spelled[0xFF])
-    kinds = [gguf.TokenType.NORMAL] * FIRST_SPECIAL + [gguf.TokenType.CONTROL] * len(SPECIALS)
+    kinds = [gguf.TokenType.NORMAL] * FIRST_SPECIAL + [special] * len(SPECIALS)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([*spelled, "".join(pair), *SPECIALS])
