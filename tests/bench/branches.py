@@ -21,33 +21,42 @@ from random_model import random_model, words
 
 from forethought.fold import complete
 from forethought.wire import Request
-from forethought_adapters.llamacpp import LlamaCpp, open_backend
+from forethought_adapters.llamacpp import open_backend
 
 BRANCHES, PROMPT, WRITTEN, THREADS, ROUNDS = 8, 300, 128, 2, 2
 SAMPLING = {"temperature": 1.0, "top_k": 40}
 ENGINE = {"n_parallel": BRANCHES, "n_threads": THREADS, "n_ctx": 2048}
 
-Way = Callable[[int], Coroutine[Any, Any, float]]
-"""Does the work on the prompt of that number; returns the seconds it took."""
+Way = Callable[[Path, int], Coroutine[Any, Any, float]]
+"""Does the work with a model, on the prompt of that number; returns the seconds it took."""
 
 
 async def measure() -> AsyncIterator[Line]:
     """Tokens per second of each way as a ratio, the best of some rounds in which they take turns."""
-    ways: dict[str, Way] = {"ours": ours, "isolated": partial(ours, isolation="process"), "sequential": sequential}
     binary = os.environ.get("LLAMA_SERVER") or shutil.which("llama-server")
-    if binary:
-        ways["server"] = partial(server, binary)
-    seconds = {name: [await way(turn) for turn in range(ROUNDS)] for name, way in ways.items()}
-    speed = {name: BRANCHES * WRITTEN / min(taken) for name, taken in seconds.items()}
-    for name, tokens in speed.items():
-        yield Line(f"{BRANCHES} branches of {WRITTEN} tokens, prompt {PROMPT}: {name}", tokens, "tokens/s")
-    yield Line("ours / llama_cpp.Llama one after another", speed["ours"] / speed["sequential"], least=4)
-    if binary:
-        yield Line(f"ours / llama-server -np {BRANCHES}", speed["ours"] / speed["server"], least=0.9)
+    for kind in ("F32", "Q8_0"):
+        model = random_model(kind)
+        ways: dict[str, Way] = {"engine": ours, "its own process": isolated, "one after another": sequential}
+        if binary:
+            ways["llama-server"] = partial(server, binary)
+        rounds = [{name: await way(model, turn) for name, way in ways.items()} for turn in range(ROUNDS)]
+        speed = {name: BRANCHES * WRITTEN / min(taken[name] for taken in rounds) for name in ways}
+        for name, tokens in speed.items():
+            yield Line(f"{BRANCHES} branches of {WRITTEN} tokens, prompt {PROMPT}, {kind}: {name}", tokens, "tokens/s")
+        for line in _ratios(kind, speed):
+            yield line
+
+
+def _ratios(kind: str, speed: dict[str, float]) -> Iterator[Line]:
+    """Quantised, eight tokens a step cost llama.cpp's kernels more than half of eight steps: a peer feels it too."""
+    gained = speed["engine"] / speed["one after another"]
+    yield Line(f"engine / llama_cpp.Llama one after another, {kind}", gained, least=4 if kind == "F32" else None)
+    name, why = f"engine / llama-server -np {BRANCHES}, {kind}", "no llama-server on the PATH or in LLAMA_SERVER"
+    if "llama-server" in speed:
+        yield Line(name, speed["engine"] / speed["llama-server"], least=0.9)
     else:
-        why = "no llama-server on the PATH or in LLAMA_SERVER"
-        yield Line(f"ours / llama-server -np {BRANCHES}", None, least=0.9, why=why)
-    yield Line("in a process / in a thread", speed["isolated"] / speed["ours"])
+        yield Line(name, None, least=0.9, why=why)
+    yield Line(f"engine in its own process / in a thread, {kind}", speed["its own process"] / speed["engine"])
 
 
 async def sharing() -> AsyncIterator[Line]:
@@ -66,10 +75,10 @@ def _request(turn: int, branch: int) -> Request:
     return Request.of(words(PROMPT - 4, seed=turn), **SAMPLING, seed=branch, max_tokens=WRITTEN)
 
 
-async def ours(turn: int, **options: Any) -> float:
+async def ours(model: Path, turn: int, **options: Any) -> float:
     """Eight requests at once to one engine."""
-    async with open_backend(random_model(), **ENGINE, **options) as backend:
-        await _warm(backend)
+    async with open_backend(model, **ENGINE, **options) as backend:
+        await complete(backend, Request.of("x", max_tokens=8))
         began = time.perf_counter()
         answers = await asyncio.gather(*(complete(backend, _request(turn, branch)) for branch in range(BRANCHES)))
         taken = time.perf_counter() - began
@@ -77,17 +86,18 @@ async def ours(turn: int, **options: Any) -> float:
     return taken
 
 
-async def _warm(backend: LlamaCpp) -> None:
-    await complete(backend, Request.of("x", max_tokens=8))
+async def isolated(model: Path, turn: int) -> float:
+    """The same with the engine in a process of its own."""
+    return await ours(model, turn, isolation="process")
 
 
-async def sequential(turn: int) -> float:
+async def sequential(model: Path, turn: int) -> float:
     """Eight completions by llama-cpp-python's own class, which keeps the prompt between them."""
-    return await asyncio.to_thread(_sequential, turn)
+    return await asyncio.to_thread(_sequential, model, turn)
 
 
-def _sequential(turn: int) -> float:
-    llama = Llama(str(random_model()), n_ctx=512, n_threads=THREADS, n_threads_batch=THREADS, verbose=False)
+def _sequential(model: Path, turn: int) -> float:
+    llama = Llama(str(model), n_ctx=512, n_threads=THREADS, n_threads_batch=THREADS, verbose=False)
     prompt = llama.tokenize(words(PROMPT, seed=turn).encode(), add_bos=False, special=True)
     options = {**SAMPLING, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
     llama.create_completion(llama.tokenize(b"x"), max_tokens=8)
@@ -100,11 +110,11 @@ def _sequential(turn: int) -> float:
     return taken
 
 
-async def server(binary: str, turn: int) -> float:
+async def server(binary: str, model: Path, turn: int) -> float:
     """Eight requests at once to llama.cpp's server."""
     with create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with _serving(binary, port):
+    with _serving(binary, model, port):
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
             await _until_ready(client)
             await _ask(client, "x", 0, 8)
@@ -115,9 +125,9 @@ async def server(binary: str, turn: int) -> float:
 
 
 @contextmanager
-def _serving(binary: str, port: int) -> Iterator[None]:
+def _serving(binary: str, model: Path, port: int) -> Iterator[None]:
     sizes = ["-np", str(BRANCHES), "-c", str(BRANCHES * 512), "-t", str(THREADS), "-tb", str(THREADS)]
-    command = [binary, "-m", str(random_model()), "--host", "127.0.0.1", "--port", str(port), *sizes]
+    command = [binary, "-m", str(model), "--host", "127.0.0.1", "--port", str(port), *sizes]
     process = subprocess.Popen(command, cwd=Path(binary).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield

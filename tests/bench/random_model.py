@@ -1,8 +1,9 @@
 """Writes a GGUF of about 90 million random parameters: for speed the weights do not matter, for truth they do.
 
-A llama of eight layers, its matrices in Q8_0. It writes words of one token each that are read back as the same
-tokens, it thinks for ever, and it never ends by itself. The same seed writes the same file, once: it is kept in
-the folder for temporary files.
+A llama of eight layers. It writes words of one token each that are read back as the same tokens, it thinks for
+ever, and it never ends by itself. The same seed writes the same file, once: it is kept in the folder for
+temporary files. In F32 a step costs what reading the weights costs, as with a model that is larger than the
+caches of the machine; in Q8_0 it costs what llama.cpp's kernels for small batches cost.
 
     python tests/bench/random_model.py     prints where the file is
 """
@@ -30,12 +31,12 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _BYTES = 256
 
 
-def random_model() -> Path:
-    """The path of the file, which is written unless it is there."""
-    path = Path(tempfile.gettempdir()) / f"forethought-random-{SEED}-{VERSION}.gguf"
+def random_model(kind: str = "F32") -> Path:
+    """The path of the file with matrices of that kind, which is written unless it is there."""
+    path = Path(tempfile.gettempdir()) / f"forethought-random-{kind.lower()}-{SEED}-{VERSION}.gguf"
     if not path.exists():
         draft = path.with_suffix(f".{os.getpid()}")
-        _write(draft)
+        _write(draft, gguf.GGMLQuantizationType[kind])
         draft.replace(path)
     return path
 
@@ -52,7 +53,7 @@ def _word(index: int) -> str:
     return "".join(letters)
 
 
-def _write(path: Path) -> None:
+def _write(path: Path, kind: gguf.GGMLQuantizationType) -> None:
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("random")
     writer.add_vocab_size(_BYTES + WORDS + len(SPECIALS) + 1)
@@ -64,10 +65,9 @@ def _write(path: Path) -> None:
     writer.add_head_count_kv(HEADS)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_chat_template(TEMPLATE)
     _write_vocabulary(writer)
-    _write_weights(writer, np.random.default_rng(SEED))
+    _write_weights(writer, kind, np.random.default_rng(SEED))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -93,11 +93,10 @@ def _write_vocabulary(writer: gguf.GGUFWriter) -> None:
     writer.add_add_bos_token(False)
 
 
-def _write_weights(writer: gguf.GGUFWriter, random: np.random.Generator) -> None:
+def _write_weights(writer: gguf.GGUFWriter, kind: gguf.GGMLQuantizationType, random: np.random.Generator) -> None:
     vocabulary = _BYTES + WORDS + len(SPECIALS) + 1
 
     def add(name: str, values: np.ndarray) -> None:
-        kind = gguf.GGMLQuantizationType.Q8_0
         writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values.astype(np.float32), kind), raw_dtype=kind)
 
     def matrix(name: str, rows: int, columns: int) -> None:
