@@ -24,6 +24,9 @@ import torch
 from .chat import END, SPECIALS
 from .model import Pocket, Shape
 
+CONTEXT = 512
+"""The context length that is declared: the model still writes well there, and loses its way at twice that."""
+
 
 def load(path: Path) -> Pocket:
     """The model of a checkpoint."""
@@ -99,7 +102,7 @@ def _describe(writer: Any, shape: Shape) -> None:
     writer.add_description("A toy reasoner on last-digit arithmetic, for trying and testing")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_vocab_size(shape.vocabulary)
-    writer.add_context_length(shape.context)
+    writer.add_context_length(CONTEXT)
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.hidden)

@@ -37,7 +37,7 @@ DIFFICULTIES: dict[str, dict[int, int]] = {
     "verify": {2: 1, 3: 1, 4: 1, 5: 1, 6: 1},
     "repeat": {4: 1, 5: 1, 6: 1, 7: 1, 8: 1},
     "zero": {4: 1, 5: 1, 6: 1, 7: 1},
-    "reach": {2: 1, 3: 1},
+    "reach": {2: 2, 3: 1},
 }
 """The default mix of each kind: difficulty to weight."""
 

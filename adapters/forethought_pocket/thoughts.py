@@ -46,7 +46,7 @@ class Slips:
 
 
 CAREFUL = Slips()
-SHAKY = Slips(product=0.42, running=0.02, borrow=1.0)
+SHAKY = Slips(product=0.38, running=0.02, borrow=1.0)
 STEADY = Slips(product=0.04, running=0.01)
 
 
@@ -192,8 +192,8 @@ def _round(rng: random.Random, question: str, last: Derivation, *, skip: bool) -
 
 
 def _repeated(rng: random.Random, last: Derivation) -> Block:
-    """The last derivation copied, or its tail when it is long."""
-    start = 0 if len(last.kept) <= 5 else rng.randrange(len(last.kept) // 2 + 1)
+    """The last derivation copied from somewhere in its first half."""
+    start = rng.randrange(len(last.kept) // 2 + 1)
     return last.kept[start:]
 
 
@@ -258,7 +258,7 @@ def _tries(task: Reach, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str,
     before, now = task.end(path[:-1]), task.end(path)
     line = f"{before}{path[-1]}={now}"
     if len(path) == task.count:
-        yield f"{line} {'yes' if now == task.target else 'no'}", path
+        yield f"{line} vs {task.target} {'yes' if now == task.target else 'no'}", path
         return
     yield line, path
     for move in task.moves:

@@ -40,7 +40,7 @@ _CHATTER = (
     "Be careful and check your work.",
 )
 
-_KINDS = {"chain": 52, "verify": 13, "reach": 13, "repeat": 14, "zero": 6}
+_KINDS = {"chain": 52, "verify": 10, "reach": 40, "repeat": 14, "zero": 6}
 
 
 @dataclass(frozen=True, slots=True)
