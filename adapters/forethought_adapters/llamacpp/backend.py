@@ -18,8 +18,9 @@ from forethought.wire import JSON, Done, Event, Request
 
 from .engine import Engine, Ticket, Worker
 from .isolated import Isolated
-from .job import MAX_TOP_LOGPROBS, job_of
+from .job import job_of
 from .options import Options
+from .rules import MAX_TOP_LOGPROBS
 from .state import Facts, Occupancy
 
 

@@ -14,7 +14,9 @@ from .schema import MOST_REPEATED, UnsupportedSchema, grammar_of
 _LONGEST = 100_000
 _MOST_GROUPS = 2000
 _SPELLED = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\r\n]*', re.DOTALL)
-_BOUNDS = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+_BOUNDS = re.compile(r"(.?)\s*\{\s*(\d*)\s*,?\s*(\d*)\s*\}", re.DOTALL)
+_MOST_COMPOSED = 200
+"""Rules and groups that may be empty take time with the cube of their repetitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,10 @@ def _trouble(gbnf: str) -> str:
         return f"at most {_LONGEST} characters and {_MOST_GROUPS} groups are read"
     if "<" in bare or "!" in bare:
         return "tokens by name, as in <think>, are not supported"
-    for low, high in _BOUNDS.findall(bare):
-        if max(len(low), len(high)) > 4 or max(int(low or 0), int(high or 0)) > MOST_REPEATED:
-            return f"repetitions are counted to {MOST_REPEATED}"
+    for repeated, low, high in _BOUNDS.findall(bare):
+        most = MOST_REPEATED if repeated == "_" else _MOST_COMPOSED
+        if max(len(low), len(high)) > 4 or max(int(low or 0), int(high or 0)) > most:
+            return f"letters are repeated up to {MOST_REPEATED} times, rules and groups up to {_MOST_COMPOSED}"
         if high and int(high) < int(low or 0):
             return f"the repetition {{{low},{high}}} is the wrong way round"
     return "a repetition of a repetition needs a rule of its own" if re.search(r"[?*+}]\s*[?*+{]", bare) else ""

@@ -10,7 +10,6 @@ from forethought.thinking import Phase
 from forethought.wire import Request
 
 from .grammar import Grammar, requested_grammar
-from .rules import MAX_TOP_LOGPROBS as MAX_TOP_LOGPROBS
 from .rules import Sampling, integer, sampling_of
 from .tools import Tools
 
@@ -40,14 +39,15 @@ def job_of(request: Request, text: str, phase: Phase, seed: int | None, tools: T
     """
     if request.params.get("n") not in (None, 1):
         raise InvalidRequest("n", request.params["n"], "this backend writes one answer a call; ask as often as needed")
+    grammar = requested_grammar(request.params)
     return Job(
         text,
         phase,
         sampling_of(request, seed),
         _stops(request.params.get("stop")),
         integer("max_tokens", request.max_tokens, 1),
-        tools,
-        requested_grammar(request.params),
+        None if grammar else tools,  # an answer of a given form is no call, whatever it looks like
+        grammar,
         request.prefix.answer if request.prefix else "",
     )
 

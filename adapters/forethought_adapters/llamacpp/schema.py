@@ -135,8 +135,8 @@ class _Grammar:
     def _object(self, schema: JSON, path: str) -> str:
         properties: Any = schema.get("properties", {})
         required: Any = schema.get("required", [])
-        if not is_object(properties) or not is_array(required):
-            raise UnsupportedSchema(f"{path}: properties is an object and required a list")
+        if not is_object(properties) or not is_array(required) or not all(isinstance(name, str) for name in required):
+            raise UnsupportedSchema(f"{path}: properties is an object and required a list of names")
         extra = schema.get("additionalProperties", not properties)
         stated = {
             **properties,

@@ -110,6 +110,7 @@ async def test_what_was_said_must_fit(backend: LlamaCpp) -> None:
         ("grammar", 'root ::= "a"{0,2001}'),
         ("grammar", 'root ::= "a"{' + "9" * 5000 + "}"),
         ("grammar", 'root ::= "a"?{2000}'),
+        ("grammar", 'root ::= x{2000}\nx ::= "a"?'),
         ("grammar", "root ::= <[5]> . !<think>{2}"),
         ("grammar", ["root"]),
         ("response_format", "json"),
