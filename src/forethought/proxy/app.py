@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .. import answers
 from .. import policy as policies_
 from ..budget import Budget
 from ..errors import ForethoughtError, MissingCapability
@@ -20,6 +21,7 @@ from ..front.errors import Refused, failure_of
 from ..front.select import Selector
 from ..policy import Policy
 from ..ports import Backend, Sink
+from ..pricing import Prices
 from .asgi import request_id
 from .chat import Access, Chat, Thinkers
 from .models import Models
@@ -66,7 +68,7 @@ def create_app(
             Route("/readyz", _ready),
         ],
         exception_handlers={ForethoughtError: _failed, HTTPException: _unknown, Exception: _failed},
-        lifespan=_closing(backend),
+        lifespan=_lifespan(backend),
     )
     app.state.draining = False
     return app
@@ -119,9 +121,13 @@ def _json(value: object, status: int = 200) -> Response:
     return Response(jsonio.write(value), status, media_type="application/json")
 
 
-def _closing(backend: Backend) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(backend: Backend) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Reads what is slow to read before the first request, in threads, and closes the backend after the last."""
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await Prices().load()
+        await answers.load()
         yield
         if isinstance(backend, Closing):
             await backend.aclose()
