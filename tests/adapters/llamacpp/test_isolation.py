@@ -47,9 +47,7 @@ async def quiet(backend: LlamaCpp) -> None:
 async def test_it_writes_what_a_thread_writes(isolated: LlamaCpp, backend: LlamaCpp) -> None:
     """Text, logprobs, usage and the reason to end are those of the engine in a thread."""
     requests = [Request.of("x", seed=seed, max_tokens=30, logprobs=True, top_logprobs=2) for seed in range(3)]
-    here, there = [
-        await asyncio.gather(*(complete(each, request) for request in requests)) for each in (backend, isolated)
-    ]
+    here, there = [[await complete(each, request) for request in requests] for each in (backend, isolated)]
     assert [(a.text, a.logprobs, a.usage, a.finish_reason) for a in here] == [
         (a.text, a.logprobs, a.usage, a.finish_reason) for a in there
     ]
