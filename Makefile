@@ -10,7 +10,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-proxy serve clean
+.PHONY: help demo test check format bench bench-proxy bench-vote bench-local serve clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,13 +34,16 @@ format: .venv/.dev ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: bench-proxy bench-vote ## every benchmark
+bench: bench-proxy bench-vote bench-local ## every benchmark
 
 bench-proxy: .venv/.dev ## CPU per request of the proxy, against a bare relay and LiteLLM's
 	$(BIN)/python tests/bench/proxy.py
 
 bench-vote: .venv/.dev ## what thinking, voting and stopping early are worth on the embedded model
 	$(BIN)/python tests/bench/vote.py
+
+bench-local: .venv/.dev ## the local engine against its peers, and a soak of it
+	$(BIN)/python tests/bench/local.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
