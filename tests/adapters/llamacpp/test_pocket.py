@@ -12,7 +12,7 @@ from forethought_adapters.pocket import open_backend
 from forethought_pocket import model_path
 
 pytestmark = pytest.mark.skipif(not model_path().exists(), reason="the pocket model is not trained yet")
-QUESTION = "a = 3. b = a + 4. c = b * 2. c?"
+QUESTION = "a=3 b=a+4 c=b*2 c?"
 
 
 async def test_the_pocket_model_thinks_and_answers() -> None:
