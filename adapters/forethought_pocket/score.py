@@ -90,6 +90,12 @@ def stands(problem: Problem, sampled: Sampled) -> float | None:
     return None if found is None else (found.end() + 1) / sampled.tokens
 
 
+def first(asked: Sequence[Problem], found: Sequence[Sampled]) -> float:
+    """The mean of `stands` in percent, over the thoughts in which the right answer stands."""
+    shares = [share for share in map(stands, asked, found) if share is not None]
+    return 100 * sum(shares) / len(shares)
+
+
 def chain_rows(model: Pocket, count: int, seed: int) -> Iterator[Row]:
     """Thinking, voting and stopping early on chains of the default mix."""
     asked = problems("test", count, seed=seed)
@@ -97,7 +103,8 @@ def chain_rows(model: Pocket, count: int, seed: int) -> Iterator[Row]:
     yield "chain: direct, greedy", accuracy(asked, texts(ask(model, asked, system=DIRECT))), ""
     yield "chain: thinking, greedy", accuracy(asked, texts(greedy)), f"{tokens(greedy):.0f} tokens"
     drawn = ask(model, asked * VOTES, temperature=1.0, seed=seed)
-    yield "chain: thinking, one sample at T=1", accuracy(asked * VOTES, texts(drawn)), ""
+    yield "chain: thinking, one sample at T=1", accuracy(asked * VOTES, texts(drawn)), f"{tokens(drawn):.0f} tokens"
+    yield "chain: right answer first stands, T=1", first(asked * VOTES, drawn), "of the tokens"
     votes = [[sampled.answer for sampled in drawn[place::count]] for place in range(count)]
     yield "chain: majority of 8 at T=1", accuracy(asked, [leader(cast) for cast in votes]), ""
     cast = [stopped(each) for each in votes]
@@ -114,8 +121,7 @@ def _trace_rows(model: Pocket, asked: list[Problem], greedy: list[Sampled]) -> I
     """Doubt, probes and budgets on the greedy traces."""
     doubted = [f"<think>{sampled.thought}\n\nWait" for sampled in greedy]
     yield "chain: one `Wait` injected at the end", accuracy(asked, texts(ask(model, asked, begun=doubted))), ""
-    shares = [share for share in map(stands, asked, greedy) if share is not None]
-    yield "chain: right answer first stands at", 100 * sum(shares) / len(shares), "of the tokens"
+    yield "chain: right answer first stands, greedy", first(asked, greedy), "of the tokens"
     for share in (25, 50, 75):
         cut = [f"<think>{s.thought[: len(s.thought) * share // 100]}" for s in greedy]
         closed = [f"{text}\n{TRANSITIONS[0]}\n</think>" for text in cut]

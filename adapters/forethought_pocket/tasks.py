@@ -33,7 +33,7 @@ RULES = {
 """One line for the system message that shortens the traces of the kind it is named after."""
 
 DIFFICULTIES: dict[str, dict[int, int]] = {
-    "chain": {2: 22, 3: 22, 4: 21, 5: 10, 6: 10, 7: 9, 8: 6},
+    "chain": {2: 22, 3: 22, 4: 20, 5: 14, 6: 13, 7: 5, 8: 4},
     "verify": {2: 1, 3: 1, 4: 1, 5: 1, 6: 1},
     "repeat": {4: 1, 5: 1, 6: 1, 7: 1, 8: 1},
     "zero": {4: 1, 5: 1, 6: 1, 7: 1},

@@ -1,8 +1,8 @@
 """Trains the pocket model from nothing: `python -m forethought_pocket.train --minutes 70 --compiled --muon`.
 
-Needs PyTorch, which is no dependency of the project: `pip install torch gguf`. The problems are made as they are needed,
-so no data is read. A checkpoint is written every few minutes; started again with the same `--out`, the run goes on from
-there. On a CPU one compiled thread in bfloat16 reads 10 to 20 thousand tokens a second.
+Needs PyTorch, which is no dependency of the project: `pip install torch gguf`. The problems are made as they are
+needed, so no data is read. A checkpoint is written every few minutes; started again with the same `--out`, the run
+goes on from there. On a CPU one compiled thread in bfloat16 reads 10 to 20 thousand tokens a second.
 """
 
 # PyTorch is no dependency, so its names have no types here.
