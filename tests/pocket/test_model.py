@@ -8,6 +8,8 @@ import pytest
 
 from forethought_pocket import RULES, Problem, is_right, model_path, problems
 from forethought_pocket.chat import END, encode, prompt
+from forethought_pocket.tasks import reach
+from forethought_pocket.thoughts import BRIEF
 from forethought_pocket.traces import DIRECT, PROBE, TRANSITIONS
 
 llama_cpp = pytest.importorskip("llama_cpp")
@@ -16,7 +18,7 @@ llama_cpp = pytest.importorskip("llama_cpp")
 @pytest.fixture(scope="module")
 def model() -> Any:
     """The pocket model, loaded once."""
-    return llama_cpp.Llama(str(model_path()), n_ctx=1024, n_threads=1, verbose=False)
+    return llama_cpp.Llama(str(model_path()), n_ctx=1024, n_threads=1, n_threads_batch=1, verbose=False)
 
 
 def say(model: Any, text: str, *, limit: int = 300) -> str:
@@ -24,9 +26,8 @@ def say(model: Any, text: str, *, limit: int = 300) -> str:
     return str(made["choices"][0]["text"])
 
 
-def right(model: Any, asked: list[Problem], *, system: str | None = None, begun: str = "") -> float:
-    above = [] if system is None else [{"role": "system", "content": system}]
-    said = [begun + say(model, prompt([*above, *problem.messages]) + begun) for problem in asked]
+def right(model: Any, asked: list[Problem]) -> float:
+    said = [say(model, prompt(problem.messages)) for problem in asked]
     return sum(map(is_right, asked, said)) / len(asked)
 
 
@@ -57,7 +58,7 @@ def test_generation_ends_by_itself(model: Any) -> None:
 
 def test_easy_chains_are_mostly_right(model: Any) -> None:
     """Thinking gets at least two of three short chains right."""
-    assert right(model, problems("test", 20, difficulty=2)) > 2 / 3
+    assert right(model, problems("test", 12, difficulty=2)) > 2 / 3
 
 
 def test_told_to_be_direct_it_does_not_think(model: Any) -> None:
@@ -95,3 +96,33 @@ def test_a_doubt_makes_it_look_again(model: Any) -> None:
     begun = "<think>b=0-4=4\nc=4+1=5\nso 5\n\nWait"
     said = say(model, prompt([{"role": "user", "content": "a=0 b=a-4 c=b+1 c?"}]) + begun)
     assert said.endswith("</think>7")
+
+
+def test_a_right_first_move_shows_and_a_wrong_one_too(model: Any) -> None:
+    """Of both first moves of a reach problem one ends in `yes`, right, and the other `stuck`."""
+    for problem in problems("test", 4, kind="reach"):
+        task = reach(problem.question)
+        begun = [f"<think>{task.start}{move}" for move in task.moves]
+        said = [say(model, prompt(problem.messages) + start) for start in begun]
+        assert ["yes\nso " in text for text in said] == [is_right(problem, text) for text in said]
+        assert sorted("stuck" in text for text in said) == [False, True]
+
+
+def test_proposed_answers_are_judged(model: Any) -> None:
+    """Of balanced proposals at least nine in ten are judged right."""
+    assert right(model, problems("test", 10, kind="verify")) >= 0.9
+
+
+def test_asked_to_be_brief_it_does_not_check(model: Any) -> None:
+    """Under the system message `brief` a thought is one block."""
+    [problem] = problems("test", 1)
+    said = say(model, prompt([{"role": "system", "content": BRIEF}, *problem.messages]))
+    assert "\n\n" not in said
+
+
+def test_it_names_the_rule_that_fits(model: Any) -> None:
+    """A question followed by ` rule?` is answered with its rule, or `none`."""
+    for kind, rule in {**RULES, "chain": "none"}.items():
+        [problem] = problems("test", 1, kind=kind)
+        said = say(model, prompt([{"role": "user", "content": f"{problem.question} rule?"}]))
+        assert said == f"<think></think>{rule}"
