@@ -126,7 +126,7 @@ class OpenAIBackend:
         """
         sent = {**forwarded(headers), **self.own_headers()}
         async with self.gate.hold(), self.client.send(method, path, body=body, headers=sent.items()) as answer:
-            yield replace(answer, headers=passed_on(answer.headers))
+            yield Response(answer.status, passed_on(answer.headers), answer.chunks)
 
     async def get(self, path: str) -> bytes:
         """The body at `path`, such as `/models`; raises UpstreamStatus where it is not to be had."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from .context import FREE, Node
 from .errors import BudgetExceeded
-from .ports import Backend, Capabilities
+from .ports import Backend, Capabilities, Stream
 from .pricing import Prices
 from .tally import Tally, prompt_estimate
 from .wire import Event, Request
@@ -53,9 +53,10 @@ class Metered:
             asked = request if grant is None else request.with_max_tokens(grant.max_tokens)
             if node is not None and asked.max_tokens is not None:
                 node.annotate(request_max_tokens=asked.max_tokens)
-            async with AsyncExitStack() as opened:
-                events = await _until(asked, opened.enter_async_context(self.inner.stream(asked)))
-                yield await opened.enter_async_context(aclosing(tally.watch(_timed(asked, events))))
+            below = self.inner.stream(asked)
+            in_time = below if _deadline(asked) is None else _in_time(asked, below)
+            async with in_time as events, aclosing(tally.watch(events)) as seen:
+                yield seen
 
 
 @contextmanager
@@ -85,8 +86,12 @@ def _deadline(request: Request) -> float | None:
     return None if scope is None else scope.deadline(answering=request.context.answering)
 
 
-def _timed(request: Request, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    return events if _deadline(request) is None else _watched(request, events)
+@asynccontextmanager
+async def _in_time(request: Request, below: Stream) -> AsyncIterator[AsyncIterator[Event]]:
+    """The same stream, of which nothing is waited for beyond the deadline."""
+    async with AsyncExitStack() as opened:
+        events = await _until(request, opened.enter_async_context(below))
+        yield await opened.enter_async_context(aclosing(_watched(request, events)))
 
 
 async def _watched(request: Request, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:

@@ -116,17 +116,21 @@ async def test_at_any_byte_of_the_answer(policy: Policy | None, start: Any, upst
 
 
 async def test_at_any_byte_of_the_request(start: Any, upstream: Upstream) -> None:
-    """Half a request asks nobody."""
+    """Half a request asks nobody, and the server answers the next whole one."""
     url = await start(default=ONE)
     whole = request()
 
     async def at_once(_: bytes) -> bool:
         return True
 
+    async def answered(seen: bytes) -> bool:
+        return b"[DONE]" in seen
+
     for length in range(1, len(whole) - 1, 23):
         await ask(url, whole[:length], at_once)
+    await ask(url, whole, answered)
     assert await upstream.quiet()
-    assert not upstream.requests
+    assert len(upstream.requests) == 1
 
 
 async def test_while_a_heartbeat_is_due(start: Any, upstream: Upstream) -> None:

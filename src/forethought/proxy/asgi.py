@@ -13,6 +13,8 @@ from ..front.errors import Failure, Headers, Refused
 
 JSON_TYPE = (b"content-type", b"application/json")
 VERSION = (b"openai-version", b"2020-10-01")
+PATIENCE_S = 0.02
+"""How long a request goes on before anybody listens for its caller hanging up."""
 
 
 class Gone(Exception):
@@ -57,17 +59,24 @@ async def send_failure(send: Send, failure: Failure) -> None:
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`, and cancel it as soon as the caller hangs up; everything it began has ended when this returns."""
+    """Run `work`, and cancel it as soon as the caller hangs up; everything it began has ended when this returns.
+
+    What is over within `PATIENCE_S` never pays for the task that listens; who left before is noticed then.
+    """
     worker = cast("asyncio.Task[Any]", asyncio.current_task())
-    listening = asyncio.create_task(_cancel_when_gone(receive, worker))
+    listening: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(PATIENCE_S, lambda: listening.append(loop.create_task(_cancel_when_gone(receive, worker))))
     try:
         await work
     except asyncio.CancelledError:
         # As in asyncio.timeout: a cancellation that came from here ends here, any other goes on.
-        if not (listening.done() and worker.uncancel() == 0):
+        if not (listening and listening[0].done() and worker.uncancel() == 0):
             raise
     finally:
-        listening.cancel()
+        timer.cancel()
+        for task in listening:
+            task.cancel()
 
 
 async def _cancel_when_gone(receive: Receive, worker: asyncio.Task[Any]) -> None:

@@ -22,18 +22,22 @@ async def relay(upstream: Relaying, body: bytes, headers: Iterable[tuple[bytes, 
     An event stream that breaks off ends in an error event. Any other answer that breaks off is left
     incomplete, by which the caller can tell.
     """
-    last = b""
+    last, more = b"", True
     async with upstream.relay(PATH, body, headers) as answer:
         kept = [pair for pair in answer.headers if pair[0] not in _REPLACED]
+        left = next((int(value) for name, value in kept if name == b"content-length"), -1)
         await send({"type": "http.response.start", "status": answer.status, "headers": kept})
         try:
             async for chunk in answer.chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                left -= len(chunk)
+                more = left != 0
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except UpstreamError as broken:
             if not _takes_events(answer):
                 return
             last = b"\n\n" + sse.data({"error": failure_of(broken).error})
-    await send({"type": "http.response.body", "body": last})
+    if more:
+        await send({"type": "http.response.body", "body": last})
 
 
 def _takes_events(answer: Answer) -> bool:
