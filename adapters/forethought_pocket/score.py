@@ -112,7 +112,7 @@ def chain_rows(model: Pocket, count: int, seed: int) -> Iterator[Row]:
     yield (
         "chain: majority stopped at 0.95",
         accuracy(asked, list(map(leader, cast))),
-        f"{saved:.0f}% of the samples saved",
+        f"{saved:.1f}% of the samples saved",
     )
     yield from _trace_rows(model, asked, greedy)
 
