@@ -21,6 +21,10 @@ class Drain:
     drain_s: float = 30.0
 
 
+GARBAGE = 20_000
+"""New objects between two collections: requests leave few cycles behind, so the default of 700 looks too often."""
+
+
 def serve(
     app: Starlette,
     *,
@@ -34,6 +38,7 @@ def serve(
     if ready is not None:
         ready(url)
     gc.freeze()  # what is loaded by now lives as long as the server: collections need not look at it again
+    gc.set_threshold(GARBAGE, 20, 50)
     _Server(app, drain).run(sockets=[listening])
 
 
