@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +9,6 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-# llama.cpp would start a debugger on a process that ends while its threads do, and that writes to stderr.
-os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 
 from support.upstream import Upstream
 

@@ -102,7 +102,7 @@ class Engine:
         self._thread = threading.Thread(target=self._owner.run, name=f"forethought-{name}", daemon=True)
         self._thread.start()
         weakref.finalize(self, self._owner.post, _Close()).atexit = False
-        _running.add(self)
+        _owners[self._thread] = self._owner
 
     @property
     def occupancy(self) -> Occupancy:
@@ -232,12 +232,15 @@ def _put_all(letter: list[tuple[Ticket, Item]]) -> None:
         ticket.put(item)
 
 
-_running: weakref.WeakSet[Engine] = weakref.WeakSet()
+_owners: weakref.WeakKeyDictionary[threading.Thread, _Owner] = weakref.WeakKeyDictionary()
 
 
 @atexit.register
 def _close_all() -> None:
-    """A thread that is inside native code while the interpreter is taken down may crash it."""
-    for engine in list(_running):
-        engine.close()
-        engine.join(_EXIT_WAIT_S)
+    """A thread that is inside native code while the interpreter is taken down may crash it.
+
+    The threads are waited for, not the engines: one that was dropped may still be freeing its model.
+    """
+    for thread, owner in list(_owners.items()):
+        owner.post(_Close())
+        thread.join(_EXIT_WAIT_S)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -101,3 +103,28 @@ async def test_a_worker_that_cannot_be_made_is_reported() -> None:
 async def _read(engine: Engine) -> str:
     ticket = engine.submit(Job("x"))
     return "".join([event.text async for event in ticket if isinstance(event, Delta)])
+
+
+DROP = """
+import time
+from forethought.thinking import THINK
+from forethought_adapters.llamacpp.engine import Engine
+from forethought_adapters.llamacpp.state import Facts
+from forethought_adapters.llamacpp.template import ChatTemplate
+
+class Slow:
+    facts = Facts("slow", ChatTemplate("", tags=THINK), cells=1, longest=1)
+    busy = False
+
+    def close(self):
+        time.sleep(0.5)
+        print("freed", flush=True)
+
+Engine(Slow, "test").facts.result()
+"""
+
+
+def test_exit_waits_for_a_dropped_engine() -> None:
+    """A process that drops its engine and ends lets the owner thread free the model first."""
+    ended = subprocess.run([sys.executable, "-c", DROP], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "freed\n", "")
