@@ -160,7 +160,8 @@ class Context:
     """An explicit, frozen companion of a request; a layer derives the next with `child`.
 
     `share` is how many siblings may draw on the same budget at once; `answering` marks a call that only
-    writes the answer and may use the tokens held back for it.
+    writes the answer and may use the tokens held back for it, `probing` one that only looks at what would be
+    said and is not steered.
     """
 
     scope: Scope | None = None
@@ -169,6 +170,7 @@ class Context:
     seed: int | None = None
     share: int = 1
     answering: bool = False
+    probing: bool = False
 
     def child(self, **changes: Any) -> Self:
         return replace(self, **changes)

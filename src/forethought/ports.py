@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from .context import Usage
-from .wire import Completion, Delta, Event, Request, TokenLogprob
+from .wire import JSON, Completion, Delta, Event, Request, TokenLogprob
 
 Stream: TypeAlias = AbstractAsyncContextManager[AsyncIterator[Event]]
 
@@ -99,7 +99,13 @@ class Demanding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """Let the stream go on."""
+    """Let the stream go on.
+
+    With this decision as with Stop and Inject, `facts` are JSON values which the run and the report of the answer
+    tell under the layer's kind; of a fact told twice the later value stands.
+    """
+
+    facts: JSON | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class Stop:
 
     reason: str
     say: str = ""
+    facts: JSON | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +122,21 @@ class Inject:
     """Add `text` to what the model has thought, and let it go on from there."""
 
     text: str
+    facts: JSON | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Ask what the model would say after `suffix`, without adding it to the thought."""
+    """Ask what the model would say after `suffix`, without adding it to the thought.
+
+    `temperature` None keeps that of the request. With `top_logprobs` the answer comes with the logprobs of its
+    tokens, each with so many alternatives.
+    """
 
     suffix: str
     max_tokens: int
+    temperature: float | None = None
+    top_logprobs: int | None = None
 
 
 Decision: TypeAlias = Continue | Stop | Inject | Probe
@@ -130,7 +144,7 @@ Decision: TypeAlias = Continue | Stop | Inject | Probe
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe brought back."""
+    """What a probe brought back: the thought it added, then on a line of its own the answer, if it came to one."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from forethought.budget import Budget
+from forethought.engine import Engine
 from forethought.errors import UpstreamProtocol
 from forethought.fold import complete
+from forethought.policy import Policy
 from forethought.ports import (
     Capabilities,
     Continuation,
@@ -23,8 +26,9 @@ from forethought.ports import (
 )
 from forethought.stack import stack
 from forethought.steer.drive import Steered
+from forethought.steer.limit import Limit
 from forethought.testing import Script, Scripted
-from forethought.wire import Delta, Prefix, Request
+from forethought.wire import Delta, Note, Prefix, Request
 
 QUESTION = Request.of("?")
 TURNS = Capabilities("turns", Continuation.TURNS, local=True)
@@ -128,3 +132,72 @@ async def test_half_a_stream() -> None:
     """A stream that ends without Done fails as an upstream error."""
     with pytest.raises(UpstreamProtocol):
         await complete(stack(Scripted(Script("42", complete=False)), [told(Continue())]), QUESTION)
+
+
+async def test_facts_are_reported() -> None:
+    """What the decisions say of themselves stands in the report under the layer's kind, beside where it stopped."""
+    steer = told(Continue({"score": 0.1}), Stop("enough", facts={"score": 0.3}))
+    answer = await complete(stack(Scripted(Script("42", reasoning="a b")), [steer]), QUESTION)
+    assert answer.done.report == {"told": {"score": 0.3, "stopped": "enough", "thought_tokens": 1}}
+
+
+async def test_facts_are_noted() -> None:
+    """The run is told why it stopped together with the facts."""
+    backend = stack(Scripted(Script("42", reasoning="a b")), [told(Continue(), Stop("enough", facts={"score": 1}))])
+    async with backend.stream(QUESTION) as events:
+        notes = [event async for event in events if isinstance(event, Note)]
+    assert notes == [Note("stopped", "enough", {"thought_tokens": 1, "score": 1})]
+
+
+async def test_probes_are_reported() -> None:
+    """The report counts the probes and what they have written and read."""
+    steer = told(Continue(), Probe(" so", 3), Probe(" so", 3), Continue(), Continue())
+    answer = await complete(stack(Scripted(Script("42", reasoning="a b so c d e f")), [steer]), QUESTION)
+    read = answer.done.report["told"]["probe_prompt_tokens"]
+    assert read > 0
+    assert answer.done.report["told"] == {"probes": 2, "probe_tokens": 6, "probe_prompt_tokens": read}
+
+
+async def test_a_probe_is_not_steered() -> None:
+    """A layer below lets the probes of the one above pass, so that none is closed by a limit."""
+    backend = Scripted(Script("42", reasoning="a b"))
+    layers = [told(Continue(), Probe(" so", 8), Continue(), Continue(), Continue()), Limit(reasoning_tokens=2)]
+    await complete(stack(backend, layers), QUESTION)
+    assert len(backend.requests) == 3  # the thought, the probe, and the answer after the limit
+
+
+async def test_a_probe_says_thought_and_answer_apart() -> None:
+    """Where a probe comes to an answer, that stands on a line of its own."""
+    steer = told(Continue(), Probe("", 9), Continue(), Continue())
+    await complete(stack(Scripted(Script("42", reasoning="a b")), [steer]), QUESTION)
+    assert getattr(steer.seen[1], "text", None) == " b\n42"
+
+
+async def test_a_probe_asks_for_logprobs() -> None:
+    """A probe may set a temperature of its own and ask for logprobs; the request of the caller stays as it is."""
+    backend = Scripted(Script("42", reasoning="a b"))
+    probe = Probe(" so", 3, temperature=0.0, top_logprobs=5)
+    await complete(stack(backend, [told(Continue(), probe, Continue())]), QUESTION)
+    assert dict(backend.requests[1].params) == {
+        "max_completion_tokens": 3,
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": 5,
+    }
+    assert backend.requests[0].params == {}
+
+
+async def test_a_probe_beyond_the_budget_brings_back_nothing() -> None:
+    """A probe that the budget refuses is not made, and the thought goes on."""
+    steer = told(Continue(), Probe(" so", 1), Continue(), Continue())
+    policy = Policy("p", budget=Budget(request_limit=1), layers=(steer,))
+    answer = await Engine(Scripted(Script("42", reasoning="a b")), policy).complete(QUESTION)
+    assert (answer.text, getattr(steer.seen[1], "text", None)) == ("42", "")
+
+
+async def test_an_injection_leaves_the_limit_of_the_caller() -> None:
+    """What was thought before an injection counts against `max_tokens` of what comes after it."""
+    backend = Scripted(Script("42", reasoning="a b c d"))
+    steer = told(Continue(), Continue(), Inject(" so"))
+    await complete(stack(backend, [steer]), QUESTION.with_max_tokens(10))
+    assert [request.max_tokens for request in backend.requests] == [10, 7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..context import Usage
 from ..errors import BudgetExceeded, UpstreamProtocol
@@ -24,6 +25,7 @@ from ..ports import (
     Steering,
     Stop,
 )
+from ..stack import kind_of
 from ..tally import prompt_estimate
 from ..wire import Delta, Done, Event, Note, Prefix, Request
 
@@ -33,6 +35,9 @@ ANSWER_TOKENS = 256
 
 class Steered:
     """A layer made of a steer: subclasses give `steer`.
+
+    What it did stands in the report of the answer under the layer's kind: why and where it stopped, what it
+    injected, its probes with their tokens, and the facts of its decisions. The probes of a layer above pass by it.
 
     Where the backend cannot continue inside the thinking (below `Continuation.REASONING`), Stop falls back
     to a new turn that shows the model its own thought and asks for the answer, Inject does nothing and a
@@ -46,9 +51,12 @@ class Steered:
 
     @asynccontextmanager
     async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
-        situation = situation_of(inner, request)
         async with AsyncExitStack() as opened:
-            drive = _Drive(inner, request, situation, self.steer(situation), opened)
+            if request.context.probing:
+                yield await opened.enter_async_context(inner.stream(request))
+                return
+            situation = situation_of(inner, request)
+            drive = _Drive(inner, request, situation, self.steer(situation), opened, kind_of(self))
             async with aclosing(drive.events()) as events:
                 yield events
 
@@ -86,10 +94,12 @@ class _Drive:
     situation: Situation
     steering: Steering | None
     opened: AsyncExitStack
+    kind: str
     said: Partial = field(default_factory=Partial)
     thinking: bool = True
     thought: int = 0
     usage: Usage = Usage()
+    report: dict[str, Any] = field(default_factory=dict[str, Any])
 
     async def events(self) -> AsyncGenerator[Event, None]:
         request = self._resume()
@@ -102,8 +112,11 @@ class _Drive:
                     yield event
                 return
             if isinstance(decision, Inject):
+                self._count("injections")
+                yield Note("injected", "", {"thought_tokens": self.thought, **(decision.facts or {})})
                 yield self._hear(Delta(reasoning=decision.text))
-                request = replace(self.request, prefix=Prefix(self.said.reasoning))
+                left = self._left(least=1)
+                request = replace(self.request, prefix=Prefix(self.said.reasoning)).with_max_tokens(left)
             async for event in self._open(request):
                 if isinstance(event, Note):
                     yield event
@@ -149,10 +162,13 @@ class _Drive:
         if self.steering is None:
             return Continue()
         try:
-            return next(self.steering) if observed is None else self.steering.send(observed)
+            decision = next(self.steering) if observed is None else self.steering.send(observed)
         except StopIteration:
             self.steering = None
             return Continue()
+        if not isinstance(decision, Probe):
+            self.report.update(decision.facts or {})
+        return decision
 
     async def _open(self, request: Request) -> AsyncGenerator[Event, None]:
         """One inner stream; a budget that runs out in mid-thought ends it as `length`, not as an error."""
@@ -168,14 +184,28 @@ class _Drive:
     async def _probe(self, probe: Probe) -> Probed:
         if not (self._continues and self.thinking):
             return Probed("")
-        prefix = Prefix(self.said.reasoning + probe.suffix)
-        request = replace(self.request, prefix=prefix).with_max_tokens(probe.max_tokens)
-        answer = await complete(self.inner, request)
+        try:
+            answer = await complete(self.inner, self._probe_request(probe))
+        except BudgetExceeded:
+            return Probed("")
         self.usage += answer.usage
-        return Probed(answer.reasoning + answer.text, answer.logprobs)
+        self._count("probes")
+        self._count("probe_tokens", answer.usage.completion_tokens)
+        self._count("probe_prompt_tokens", answer.usage.prompt_tokens - answer.usage.cached_tokens)
+        return Probed("\n".join(filter(None, (answer.reasoning, answer.text))), answer.logprobs)
+
+    def _probe_request(self, probe: Probe) -> Request:
+        request = replace(self.request, prefix=Prefix(self.said.reasoning + probe.suffix))
+        request = request.with_max_tokens(probe.max_tokens).with_context(probing=True)
+        if probe.temperature is not None:
+            request = request.with_params(temperature=probe.temperature)
+        if probe.top_logprobs is not None:
+            request = request.with_params(logprobs=True, top_logprobs=probe.top_logprobs or None)
+        return request
 
     async def _finish(self, stop: Stop) -> AsyncGenerator[Event, None]:
-        yield Note("stopped", stop.reason, {"thought_tokens": self.thought})
+        self.report.update(stopped=stop.reason, thought_tokens=self.thought)
+        yield Note("stopped", stop.reason, {"thought_tokens": self.thought, **(stop.facts or {})})
         if not self.thinking:
             yield self._done(Done("length", stop_reason=stop.reason))
             return
@@ -185,16 +215,23 @@ class _Drive:
             yield self._done(replace(event, stop_reason=stop.reason)) if isinstance(event, Done) else event
 
     def _answer_request(self) -> Request:
-        left = None if self.request.max_tokens is None else self.request.max_tokens - self.thought
-        request = self.request.with_context(answering=True)
-        request = request.with_max_tokens(None if left is None else max(self.situation.answer_tokens, left))
+        left = self._left(least=self.situation.answer_tokens)
+        request = self.request.with_context(answering=True).with_max_tokens(left)
         if self._continues:
             return replace(request, prefix=Prefix(self.said.reasoning, closed=True))
         thought = {"role": "assistant", "content": self.said.reasoning}
         return replace(request, messages=(*request.messages, thought, {"role": "user", "content": ANSWER_NOW}))
 
+    def _left(self, *, least: int) -> int | None:
+        """What the thought has left of the caller's `max_tokens`, and at least so much."""
+        return None if self.request.max_tokens is None else max(least, self.request.max_tokens - self.thought)
+
+    def _count(self, what: str, count: int = 1) -> None:
+        self.report[what] = self.report.get(what, 0) + count
+
     def _done(self, done: Done) -> Done:
-        return replace(done, usage=self.usage + done.usage)
+        report = {**done.report, self.kind: self.report} if self.report else done.report
+        return replace(done, usage=self.usage + done.usage, report=report)
 
     @property
     def _continues(self) -> bool:
