@@ -1,0 +1,103 @@
+"""Which behaviors fit a question, without a model: Okapi BM25 over words and over the operations of formulas."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from math import log
+from typing import Self
+
+from .behaviors import Behavior
+
+K1, B = 1.2, 0.75
+"""Saturation of repeated words and the weight of a text's length, as Robertson and Zaragoza (2009) advise."""
+
+READ = 20_000
+"""Characters of a question that are read, half of them from its end: the task stands first or last."""
+
+
+class Shelf:
+    """The active behaviors of one book, ready to be searched; it does not change."""
+
+    __slots__ = ("_documents", "_rarity", "_width", "behaviors")
+
+    def __init__(self, behaviors: Iterable[Behavior] = ()) -> None:
+        self.behaviors: Sequence[Behavior] = tuple(behavior for behavior in behaviors if behavior.active)
+        self._documents = [Counter(terms(_text(behavior))) for behavior in self.behaviors]
+        self._width = sum(document.total() for document in self._documents) / max(1, len(self._documents))
+        self._rarity = _rarities(self._documents)
+
+    async def shelf(self, _tenant: str, /) -> Self:
+        """The same for every tenant."""
+        return self
+
+    def fitting(self, question: str, k: int) -> list[Behavior]:
+        """Up to `k` behaviors that share something with the question, in the order of topic and name.
+
+        The order does not depend on the question, so that prompts begin alike and a cache of prefixes holds.
+        """
+        asked = frozenset(terms(_ends(question)))
+        scored = [(self._score(asked, document), place) for place, document in enumerate(self._documents)]
+        best = sorted((-score, place) for score, place in scored if score > 0)[:k]
+        return sorted((self.behaviors[place] for _, place in best), key=lambda each: (each.topic, each.name))
+
+    def _score(self, asked: frozenset[str], document: Counter[str]) -> float:
+        length = K1 * (1 - B + B * document.total() / self._width) if self._width else K1
+        shared = sorted(asked & document.keys())
+        return sum(self._rarity[term] * document[term] * (K1 + 1) / (document[term] + length) for term in shared)
+
+
+def _rarities(documents: Sequence[Counter[str]]) -> dict[str, float]:
+    """Inverse document frequency, in the form that is never negative."""
+    seen = Counter(term for document in documents for term in document)
+    return {term: log(1 + (len(documents) - count + 0.5) / (count + 0.5)) for term, count in seen.items()}
+
+
+def _text(behavior: Behavior) -> str:
+    """What a behavior is found by; its name says in words what it is about."""
+    return f"{behavior.name.replace('_', ' ')} {behavior.topic} {behavior.instruction}"
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= READ else f"{text[: READ // 2]} {text[-READ // 2 :]}"
+
+
+def terms(text: str) -> Iterator[str]:
+    """Words of two letters and more, without plural and without those that say nothing; and operations.
+
+    An operation is two operands and what stands between them: `a+a` and `b+b` are both `x+x`, since a lone
+    letter may stand for anything, and `b*0` is `x*0`, since a number stands for itself.
+    """
+    lowered = text.lower()
+    for word in _WORD.findall(lowered):
+        if word not in _EMPTY:
+            yield _singular(word)
+    for left, operation, right in _OPERATION.findall(lowered):
+        yield f"{_operand(left)}{operation}{_operand(right)}"
+
+
+def _operand(text: str) -> str:
+    return "x" if text.isalpha() else text
+
+
+def _singular(word: str) -> str:
+    """The S-stemmer of Harman (1991)."""
+    if word.endswith("ies") and word[-4:-3] not in ("e", "a"):
+        return word[:-3] + "y"
+    if word.endswith("es") and word[-3:-2] not in ("a", "e", "o"):
+        return word[:-1]
+    return word[:-1] if word.endswith("s") and word[-2:-1] not in ("u", "s") else word
+
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_OPERATION = re.compile(r"(?<![\w.])(?=([^\W\d_]|\d+)\s*([-+*/^×÷·])\s*([^\W\d_]|\d+)(?!\w))")
+_EMPTY = frozenset(
+    _WORD.findall(
+        "about after all also am an and any are as at be been before but by can could did do does each every find for "
+        "from get give given had has have he her here him his how if in into is it its let made make many may me more "
+        "most much must my no not of off on one only or other our out over own please same say she should show so some "
+        "such than that the their them then there these they this those to too two under up us use used using very was "
+        "we were what when where which while who whose why will with would you your"
+    )
+)
