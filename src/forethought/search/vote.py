@@ -51,13 +51,13 @@ class Vote:
 
     @asynccontextmanager
     async def _poll(self, inner: Backend, request: Request) -> AsyncIterator[AsyncIterator[Event]]:
-        poll = _Poll(self, request, self.judge.open(self.samples))
+        poll = Poll(self, request, self.judge.open(self.samples))
         async with fan_out(inner) as branches, aclosing(poll.events(branches)) as events:
             yield events
 
 
 @dataclass(slots=True)
-class _Poll:
+class Poll:
     """One vote while it is taken."""
 
     vote: Vote
@@ -86,10 +86,13 @@ class _Poll:
     def _start(self, branches: Branches) -> None:
         """Keep as many in flight as could decide the vote, and no more."""
         width = self.vote.samples if self.vote.eager else self.judge.needed
-        spent = any(isinstance(error, BudgetExceeded) for error in self.errors)
-        while not spent and self.started < self.vote.samples and len(branches.running) < width:
+        while not self._spent and self.started < self.vote.samples and len(branches.running) < width:
             branches.start(self.request, of=max(1, width))
             self.started += 1
+
+    @property
+    def _spent(self) -> bool:
+        return any(isinstance(error, BudgetExceeded) for error in self.errors)
 
     def _count(self, index: int, completion: Completion) -> Note:
         answer = extract(completion, self.request.question)
