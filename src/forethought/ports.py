@@ -119,10 +119,15 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Add `text` to what the model has thought, and let it go on from there."""
+    """Add `text` to what the model has thought, and let it go on from there.
+
+    `turn` is what a new user turn says where the backend cannot continue inside the thinking; without it nothing is
+    injected there.
+    """
 
     text: str
     facts: JSON | None = None
+    turn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,18 @@ async def test_without_continuation_probe_and_inject_do_nothing() -> None:
     assert (result.reasoning, len(backend.requests)) == ("a b", 1)
 
 
+async def test_without_continuation_an_injection_may_be_a_turn() -> None:
+    """On a backend of turns an injection with a `turn` shows the model its thought and says that."""
+    backend = Scripted(Script("41", reasoning="a b c"), Script("42", reasoning="d"), capabilities=TURNS)
+    steer = told(Continue(), Continue(), Inject(" Wait.", turn="Look again."), Continue(), Continue(), Continue())
+    result = await complete(stack(backend, [steer]), QUESTION)
+    assert backend.requests[1].messages[1:] == (
+        {"role": "assistant", "content": "a b Wait."},
+        {"role": "user", "content": "Look again."},
+    )
+    assert (result.reasoning, result.text, backend.live) == ("a b Wait.d", "42", 0)
+
+
 async def test_stopping_closes_the_stream() -> None:
     """The thought that was stopped is no longer open while the answer is written."""
     live: list[int] = []

@@ -40,8 +40,8 @@ class Steered:
     injected, its probes with their tokens, and the facts of its decisions. The probes of a layer above pass by it.
 
     Where the backend cannot continue inside the thinking (below `Continuation.REASONING`), Stop falls back
-    to a new turn that shows the model its own thought and asks for the answer, Inject does nothing and a
-    Probe brings back an empty text.
+    to a new turn that shows the model its own thought and asks for the answer, Inject to one that says its `turn`
+    (without one it does nothing), and a Probe brings back an empty text.
     """
 
     __slots__ = ()
@@ -115,8 +115,7 @@ class _Drive:
                 self._count("injections")
                 yield Note("injected", "", {"thought_tokens": self.thought, **(decision.facts or {})})
                 yield self._hear(Delta(reasoning=decision.text))
-                left = self._left(least=1)
-                request = replace(self.request, prefix=Prefix(self.said.reasoning)).with_max_tokens(left)
+                request = self._go_on_request(decision)
             async for event in self._open(request):
                 if isinstance(event, Note):
                     yield event
@@ -154,7 +153,7 @@ class _Drive:
         decision = self._ask(seen)
         while isinstance(decision, Probe):
             decision = self._ask(await self._probe(decision))
-        if isinstance(decision, Inject) and not (self._continues and self.thinking):
+        if isinstance(decision, Inject) and not (self.thinking and (self._continues or decision.turn)):
             return Continue()
         return decision
 
@@ -219,8 +218,18 @@ class _Drive:
         request = self.request.with_context(answering=True).with_max_tokens(left)
         if self._continues:
             return replace(request, prefix=Prefix(self.said.reasoning, closed=True))
+        return self._with_turn(request, ANSWER_NOW)
+
+    def _go_on_request(self, inject: Inject) -> Request:
+        request = self.request.with_max_tokens(self._left(least=1))
+        if self._continues:
+            return replace(request, prefix=Prefix(self.said.reasoning))
+        return self._with_turn(request, inject.turn)
+
+    def _with_turn(self, request: Request, say: str) -> Request:
+        """The model is shown its own thought, and told something."""
         thought = {"role": "assistant", "content": self.said.reasoning}
-        return replace(request, messages=(*request.messages, thought, {"role": "user", "content": ANSWER_NOW}))
+        return replace(request, messages=(*request.messages, thought, {"role": "user", "content": say}))
 
     def _left(self, *, least: int) -> int | None:
         """What the thought has left of the caller's `max_tokens`, and at least so much."""
