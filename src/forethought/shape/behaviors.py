@@ -109,9 +109,8 @@ def from_toml(text: str, *, source: str = "handbook") -> tuple[Behavior, ...]:
         table = tomllib.loads(text)
         if table.keys() - {"behaviors"}:  # of a file that is something else nothing is repeated
             raise InvalidPolicy("handbook", source, "a file of [[behaviors]] tables and nothing else is expected")
-        found = table.get("behaviors", [])
-        written = [{"state": "active", **each} if is_object(each) else each for each in found]
-        return from_json(written if is_array(found) else found)
+        found: Any = table.get("behaviors", [])
+        return from_json([_by_hand(each) for each in found] if is_array(found) else found)
     except tomllib.TOMLDecodeError as error:
         raise syntax_error(error, text, source) from None
     except InvalidPolicy as wrong:
@@ -135,6 +134,10 @@ def read(path: Path) -> tuple[Behavior, ...]:
     if len(content) > _FILE_SIZE:
         raise InvalidPolicy("book", str(path), f"at most {_FILE_SIZE} bytes are expected")
     return from_toml(text, source=str(path))
+
+
+def _by_hand(value: Any) -> Any:
+    return {"state": "active", **value} if is_object(value) else value
 
 
 def _dumped(behavior: Behavior) -> dict[str, Any]:

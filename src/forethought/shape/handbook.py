@@ -60,11 +60,12 @@ class Advised:
         advice = advised(behaviors, cite=self.cite) if behaviors else ""
         asked = with_system(request, advice) if advice else request
         spent = tokens.estimate(advice, inner.capabilities.chars_per_token)
+        if behaviors:
+            notes.append(Note("served", ", ".join(each.name for each in behaviors), {"input_tokens": spent}))
         async with inner.stream(asked) as events:
-            if not behaviors and not notes:
+            if not notes:
                 yield events
                 return
-            notes += [Note("served", ", ".join(each.name for each in behaviors), {"input_tokens": spent})]
             async with aclosing(_told(events, notes, behaviors, spent)) as told:
                 yield told
 
@@ -100,14 +101,20 @@ class Handbook(_Opened):
     cite: bool = True
 
     def __post_init__(self) -> None:
-        behaviors = read(_path(self.book)) if self.book else ()
-        object.__setattr__(self, "_shelf", Shelf(behaviors))
+        object.__setattr__(self, "_shelf", Shelf(_opened(self.book) if self.book else ()))
         Advised(self._shelf, self.k)
 
     def stream(self, inner: Backend, request: Request, /) -> Stream:
         if not self._shelf.behaviors:
             return inner.stream(request)
         return Advised(self._shelf, self.k, self.cite).stream(inner, request)
+
+
+def _opened(book: str) -> Sequence[Behavior]:
+    try:
+        return read(_path(book))
+    except InvalidPolicy as wrong:
+        raise wrong if wrong.field == "handbook.book" else InvalidPolicy("handbook.book", book, str(wrong)) from None
 
 
 def _path(book: str) -> Path:
@@ -155,7 +162,7 @@ async def _told(
     async for event in events:
         if isinstance(event, Delta):
             said += (event.reasoning, event.text)
-        if isinstance(event, Done):
+        if isinstance(event, Done) and behaviors:
             report = _report(behaviors, "".join(said), spent)
             yield Note("cited", ", ".join(report["cited"]))
             yield replace(event, report={**event.report, "handbook": report})
