@@ -1,0 +1,180 @@
+"""The book of a tenant's behaviors: every change is a new edition, and none is ever overwritten.
+
+A candidate is held in quarantine until it has won a trial on other problems. As shared memories of agents drift
+towards what is rewarded, only trials promote, and every edition can be gone back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import InvalidPolicy, InvalidRequest, StoreConflict, StoreError
+from ..ports import Store
+from ..shape.behaviors import Behavior, State, from_json, to_json
+from ..shape.retrieval import Shelf
+from .merge import merged
+from .trial import LEAST, Trial, Verdict
+
+_CACHED = 256
+"""Tenants whose shelf is kept in memory."""
+
+Edit = Callable[[Sequence[Behavior]], Sequence[Behavior]]
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """The book as it stood at `version` (0: nothing was written yet); `why` says what changed."""
+
+    version: int = 0
+    why: str = ""
+    behaviors: tuple[Behavior, ...] = ()
+
+    def __getitem__(self, name: str) -> Behavior:
+        """The behavior of this name; raises InvalidRequest where there is none."""
+        for behavior in self.behaviors:
+            if behavior.name == name:
+                return behavior
+        known = ", ".join(behavior.name for behavior in self.behaviors)
+        raise InvalidRequest("behavior", name, f"the behaviors are {known or 'none yet'}")
+
+
+class Book:
+    """The behaviors of one tenant in `store`, as a row of editions numbered from 1.
+
+    Any number of writers, in any number of processes: an edition is claimed by writing it where nothing is, so
+    each change is based on the one before it and none is lost. Behaviors of another tenant are never seen.
+    Every method raises StoreError where the store cannot be read or written.
+    """
+
+    def __init__(self, store: Store, tenant: str = "") -> None:
+        self._store = store
+        self._keys = f"handbook/{quote(tenant, safe='')}/"
+
+    async def version(self) -> int:
+        """The number of the latest edition; 0 where nothing was written yet."""
+        found = await self._store.get(self._latest)
+        version = int(found[0]) if found else 0
+        while await self._store.get(self._key(version + 1)) is not None:  # whoever wrote it has not said so yet
+            version += 1
+        return version
+
+    async def latest(self) -> Edition:
+        return await self.edition(await self.version())
+
+    async def edition(self, version: int) -> Edition:
+        """The book as it stood at `version`; raises InvalidRequest where there is no such edition."""
+        if version == 0:
+            return Edition()
+        found = await self._store.get(self._key(version)) if version > 0 else None
+        if found is None:
+            raise InvalidRequest("version", version, f"1 to {await self.version()} are there")
+        return _read(self._key(version), version, found[0])
+
+    async def history(self) -> list[Edition]:
+        """Every edition, oldest first."""
+        return [await self.edition(version) for version in range(1, await self.version() + 1)]
+
+    async def propose(self, candidates: Iterable[Behavior], why: str = "") -> Edition:
+        """Put candidates into quarantine, whatever state they say they have; what is known already is merged."""
+        proposed = list(candidates)
+        names = ", ".join(candidate.name for candidate in proposed)
+        return await self._change(lambda known: merged(known, proposed), why or f"proposed {names}")
+
+    async def settle(self, trials: Iterable[Trial], *, least: int = LEAST) -> Edition:
+        """Promote what has won its trial and retire what has lost; problems it was drawn from do not count.
+
+        A trial counts only for the very instruction that was tried, on at least `least` problems.
+        """
+        told = list(trials)
+        names = ", ".join(f"{trial.behavior.name} {trial.verdict(least)}" for trial in told)
+        return await self._change(lambda known: [_settled(each, told, least) for each in known], f"tried {names}")
+
+    async def retire(self, name: str) -> Edition:
+        """Serve a behavior no longer; it stays known, so that it is not proposed anew."""
+        (await self.latest())[name]
+        return await self._change(
+            lambda known: [replace(each, state="retired") if each.name == name else each for each in known],
+            f"retired {name}",
+        )
+
+    async def rollback(self, version: int) -> Edition:
+        """Write a new edition that holds exactly what `version` held."""
+        behaviors = (await self.edition(version)).behaviors
+        return await self._change(lambda _: behaviors, f"rolled back to {version}")
+
+    @property
+    def _latest(self) -> str:
+        return f"{self._keys}latest"
+
+    def _key(self, version: int) -> str:
+        return f"{self._keys}{version}"
+
+    async def _change(self, edit: Edit, why: str) -> Edition:
+        """Write what `edit` makes of the latest edition, again and again until nobody came in between.
+
+        Whoever comes in between has written, so somebody always gets on.
+        """
+        while True:
+            before = await self.latest()
+            edition = Edition(before.version + 1, why, tuple(edit(before.behaviors)))
+            if edition.behaviors == before.behaviors:
+                return before
+            written = {"why": why, "behaviors": to_json(edition.behaviors)}
+            try:
+                await self._store.put(self._key(edition.version), written, version=0)
+            except StoreConflict:
+                continue
+            await self._store.put(self._latest, edition.version)
+            return edition
+
+
+class Library:
+    """The books of all tenants in `store`, as shelves to serve from: `Advised(Library(store))`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._shelves: dict[str, tuple[int, Shelf]] = {}
+
+    def book(self, tenant: str = "") -> Book:
+        return Book(self._store, tenant)
+
+    async def shelf(self, tenant: str, /) -> Shelf:
+        """What is active in the latest edition of the tenant's book."""
+        book = self.book(tenant)
+        version = await book.version()
+        known = self._shelves.pop(tenant, None)
+        if known is None or known[0] != version:
+            known = version, Shelf((await book.edition(version)).behaviors)
+        self._shelves[tenant] = known
+        if len(self._shelves) > _CACHED:
+            del self._shelves[next(iter(self._shelves))]
+        return known[1]
+
+
+def _read(key: str, version: int, value: Any) -> Edition:
+    try:
+        return Edition(version, str(value["why"]), from_json(value["behaviors"]))
+    except (InvalidPolicy, KeyError, TypeError) as error:
+        raise StoreError(f"{key!r}: what is stored there is no edition of a handbook: {error}") from error
+
+
+_AFTER: dict[Verdict, State] = {"won": "active", "lost": "retired"}
+
+
+def _settled(behavior: Behavior, trials: Sequence[Trial], least: int) -> Behavior:
+    for trial in trials:
+        counted = trial.apart_from(behavior.sources)
+        tried = (trial.behavior.name, trial.behavior.instruction)
+        if counted.outcomes and tried == (behavior.name, behavior.instruction):
+            behavior = replace(
+                behavior,
+                state=_AFTER.get(counted.verdict(least), behavior.state),
+                uses=behavior.uses + len(counted.outcomes),
+                wins=behavior.wins + counted.wins,
+                tokens_saved=behavior.tokens_saved + counted.tokens_without - counted.tokens_with,
+                version=behavior.version + 1,
+            )
+    return behavior
