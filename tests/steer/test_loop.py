@@ -153,4 +153,4 @@ async def test_without_continuation() -> None:
 def test_options(options: dict[str, int]) -> None:
     """An option out of its range is refused by name."""
     with pytest.raises(InvalidPolicy, match=f"loop.{next(iter(options))}"):
-        Loop(**options)
+        Loop(**options)  # type: ignore[arg-type]

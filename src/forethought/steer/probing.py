@@ -9,7 +9,8 @@ from typing import ClassVar, TypeGuard
 
 from ..answers import canonical, extract
 from ..errors import InvalidPolicy
-from ..ports import Bound, Capabilities, Continuation, Delta, Observed, Probe, Probed
+from ..ports import Bound, Capabilities, Continuation, Observed, Probe, Probed
+from ..wire import Delta
 from .drive import Steered
 from .steps import DOUBTS, whole_words
 
