@@ -19,10 +19,11 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
 
-from forethought.cli.contest import DIRECT, EARLY, PROBLEMS, SINGLE, VOTE, Answered, Contestant, Problem, Tally, answer
+from forethought.cli.contest import DIRECT, EARLY, SINGLE, VOTE, Answered, Contestant, Tally, answer
 from forethought.cli.recorder import Recorder
 from forethought.context import derive_seed
 from forethought.engine import Engine
+from forethought.evaluate.problems import PROBLEMS, Problem
 from forethought.plugins import load, open_backend
 from forethought.ports import Backend
 

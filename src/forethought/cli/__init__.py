@@ -1,4 +1,4 @@
-"""The command line: `forethought demo`, `ask`, `serve` and `policies`."""
+"""The command line: `forethought demo`, `ask`, `serve`, `policies` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..plugins import UnknownPlugin
 from . import policies
 from .ask import ask
 from .demo import demo
+from .evaluate import evaluate
 from .screen import complain
 from .serve import serve
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("ask")(ask)
 app.command("serve")(serve)
+app.command("evaluate")(evaluate)
 app.add_typer(policies.app, name="policies")
 
 

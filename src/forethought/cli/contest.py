@@ -5,47 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..context import derive_seed
 from ..engine import Engine
+from ..evaluate.problems import Problem, ProblemSet
 from ..judge.majority import Majority
 from ..policy import Policy
 from ..ports import Backend
 from ..search.vote import Vote
 from ..steer.limit import Limit
 from ..trace import Run
-from ..wire import JSON, Completion, Request
+from ..wire import Completion, Request
 from .recorder import Recorder
-
-PROBLEMS = "forethought.problems"
-"""Entry points of packages that bring problems with known answers: a `ProblemSet` each."""
 
 THOUGHT = 64
 """Tokens of thinking that the limited contestant has."""
-
-
-class Problem(Protocol):
-    """A question with a known answer."""
-
-    @property
-    def question(self) -> str: ...
-    @property
-    def answer(self) -> str: ...
-    @property
-    def difficulty(self) -> int: ...
-    @property
-    def messages(self) -> Sequence[JSON]: ...
-
-
-class ProblemSet(Protocol):
-    """Seeded problems, and who is right."""
-
-    def problems(self, split: Any, count: int, /, *, seed: int = 0) -> Sequence[Any]:
-        """`count` different problems of `train`, `dev` or `test`, the same for the same seed."""
-        ...
-
-    def is_right(self, problem: Any, text: str, /) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

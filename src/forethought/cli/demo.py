@@ -15,10 +15,11 @@ from rich.text import Text
 
 from ..budget import Budget
 from ..engine import Engine
+from ..evaluate.problems import PROBLEMS, Problem, ProblemSet
 from ..plugins import load
 from ..ports import Backend
 from .board import Board
-from .contest import CONTESTANTS, EARLY, PROBLEMS, Answered, Problem, ProblemSet, answer, compete
+from .contest import CONTESTANTS, EARLY, Answered, answer, compete
 from .recorder import Recorder
 from .screen import to_people, to_pipe
 from .source import POCKET

@@ -1,0 +1,131 @@
+"""What an evaluation found, for people: one table, the differences in sentences, and accuracy by difficulty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .outcome import Outcome
+from .plot import draw
+from .statistics import Estimate, share
+from .summary import Contrast, Summary, by_difficulty, contrast, hardest_quarter, summarize
+
+NAME = "bold cyan"
+
+
+def report(results: Mapping[str, Sequence[Outcome]], *, levels: bool = False) -> RenderableType:
+    """The outcomes of each policy, the first of which the others are set against; `levels` adds difficulty."""
+    shown = {name: outcomes for name, outcomes in results.items() if outcomes}
+    summaries = [summarize(name, outcomes) for name, outcomes in shown.items()]
+    parts: list[RenderableType] = [_overview(summaries)]
+    if len(shown) > 1:
+        parts += ["", _findings(shown)]
+    if levels and shown:
+        parts += ["", _by_difficulty(shown)]
+    return Group(*parts, *_remarks(summaries))
+
+
+def picture(results: Mapping[str, Sequence[Outcome]], path: Path) -> None:
+    """Draw accuracy against tokens as SVG; raises OSError where the file cannot be written."""
+    draw([summarize(name, outcomes) for name, outcomes in results.items() if outcomes], path)
+
+
+def _overview(summaries: Sequence[Summary]) -> Table:
+    table = _table("accuracy", "tokens", "read", "cached", "written", "calls", "seconds", "cost")
+    for each in summaries:
+        table.add_row(
+            Text.assemble((each.policy, NAME), (f"\nn = {each.answered}", "dim")),
+            _share(each.accuracy),
+            _above(f"{each.tokens.value:,.0f}", _between(each.tokens, "{:,.0f}")),
+            *(f"{value:,.0f}" for value in (each.fresh, each.cached, each.output)),
+            f"{each.calls:.1f}",
+            f"{each.seconds:.2f}",
+            "?" if each.cost is None else f"${each.cost:.4f}" if each.cost else "–",
+        )
+    return table
+
+
+def _findings(results: Mapping[str, Sequence[Outcome]]) -> Table:
+    (base, theirs), *others = results.items()
+    lines = Table.grid(padding=(0, 1))
+    for name, ours in others:
+        lines.add_row(" •", _finding(contrast(name, ours, base, theirs)))
+    return lines
+
+
+def _finding(found: Contrast) -> Text:
+    accuracy, tokens = _scaled(found.accuracy), _scaled(found.tokens)
+    return Text.assemble(
+        (found.policy, NAME),
+        f" against {found.base}, on {found.problems} problems: ",
+        f"accuracy {accuracy.value:+.1f} points ({_between(accuracy, '{:+.1f}', ' to ')}), ",
+        f"tokens {tokens.value:+.0f} % ({_between(tokens, '{:+.0f}', ' to ')}): ",
+        (f"{_in_words(found)}.", "bold"),
+    )
+
+
+def _in_words(found: Contrast) -> str:
+    accuracy = "more accurate" if found.accuracy.value > 0 else "less accurate"
+    tokens = "more tokens" if found.tokens.value > 0 else "fewer tokens"
+    said = [accuracy] * found.significant + [tokens] * found.tokens.excludes_zero
+    return f"significantly {' and '.join(said)}" if said else "no significant difference"
+
+
+def _by_difficulty(results: Mapping[str, Sequence[Outcome]]) -> Table:
+    hardest = hardest_quarter([each.difficulty for outcomes in results.values() for each in outcomes])
+    levels = {name: by_difficulty(outcomes) for name, outcomes in results.items()}
+    known = sorted({level for found in levels.values() for level in found})
+    table = _table(*map(str, known), f"hardest quarter\n[dim]≥ {hardest}[/]")
+    for name, outcomes in results.items():
+        above = share([bool(o.right) for o in outcomes if o.difficulty >= hardest and o.right is not None])
+        found = (levels[name].get(level) for level in known)
+        cells = ("" if each is None else f"{each.value:.0%}" for each in found)
+        table.add_row(Text(name, NAME), *cells, _share(above))
+    return table
+
+
+def _remarks(summaries: Sequence[Summary]) -> Iterator[RenderableType]:
+    yield Text(
+        "Means per answered problem, with 95 % intervals; tokens are those of all calls. A difference in accuracy is "
+        "significant where McNemar's exact test agrees with the interval.",
+        "dim",
+    )
+    for each in summaries:
+        if each.failed:
+            yield Text(
+                f"{each.policy}: {each.failed} of {each.failed + each.answered} problems failed and count neither as "
+                f"right nor as wrong; the first: {each.first_error}",
+                "red",
+            )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _share(found: Estimate) -> str:
+    scaled = _scaled(found)
+    return _above(f"{scaled.value:.1f} %", _between(scaled, "{:.1f}"))
+
+
+def _scaled(found: Estimate) -> Estimate:
+    """A share in percent."""
+    return Estimate(100 * found.value, 100 * found.low, 100 * found.high)
+
+
+def _above(value: str, interval: str) -> str:
+    return f"{value}\n[dim]{interval}[/]"
+
+
+def _between(found: Estimate, form: str, to: str = "–") -> str:
+    return "no interval" if isnan(found.low) else f"{form.format(found.low)}{to}{form.format(found.high)}"

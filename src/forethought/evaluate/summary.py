@@ -1,0 +1,107 @@
+"""What outcomes come to: each policy summed up, and set against another on the problems that both have answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from math import nan
+
+from ..context import Usage, add_cost
+from .outcome import Outcome
+from .statistics import Estimate, differ, gap, growth, mean, share
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One policy over all its problems; means are per problem that was answered.
+
+    `fresh` and `cached` are the tokens read, without and with a hit in the upstream's cache, `output` those
+    written, all calls together. `cost` is the USD of all problems, failed ones too; None where a part is unknown.
+    """
+
+    policy: str
+    answered: int
+    failed: int
+    accuracy: Estimate
+    tokens: Estimate
+    fresh: float
+    cached: float
+    output: float
+    calls: float
+    seconds: float
+    cost: Decimal | None
+    first_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """`policy` against `base` on the `problems` that both have answered.
+
+    `accuracy` is a difference of shares, `tokens` a change as a share of the base's. `significant` says whether
+    accuracy differs beyond chance, by the bootstrap and by McNemar's exact test.
+    """
+
+    policy: str
+    base: str
+    problems: int
+    accuracy: Estimate
+    tokens: Estimate
+    significant: bool
+
+
+def summarize(policy: str, outcomes: Iterable[Outcome]) -> Summary:
+    """One policy, in whatever order its outcomes came."""
+    asked = sorted(outcomes, key=lambda each: each.index)
+    answered = [each for each in asked if each.right is not None]
+    failed = [each for each in asked if each.right is None]
+    spent = reduce(lambda total, each: total + each.usage, answered, Usage())
+    count = len(answered) or nan
+    return Summary(
+        policy,
+        len(answered),
+        len(failed),
+        share([bool(each.right) for each in answered]),
+        mean([each.tokens for each in answered]),
+        (spent.prompt_tokens - spent.cached_tokens) / count,
+        spent.cached_tokens / count,
+        spent.completion_tokens / count,
+        spent.requests / count,
+        sum(each.seconds for each in answered) / count,
+        reduce(add_cost, (each.cost for each in asked), Decimal(0)),
+        failed[0].error if failed else "",
+    )
+
+
+def contrast(policy: str, ours: Iterable[Outcome], base: str, theirs: Iterable[Outcome]) -> Contrast:
+    """`policy` against `base`, problem by problem."""
+    left, right = _answered(ours), _answered(theirs)
+    both = sorted(left.keys() & right.keys())
+    mine, other = [bool(left[i].right) for i in both], [bool(right[i].right) for i in both]
+    accuracy = gap(mine, other)
+    return Contrast(
+        policy,
+        base,
+        len(both),
+        accuracy,
+        growth([left[i].tokens for i in both], [right[i].tokens for i in both]),
+        accuracy.excludes_zero and differ(mine, other),
+    )
+
+
+def by_difficulty(outcomes: Iterable[Outcome]) -> Mapping[int, Estimate]:
+    """Accuracy on the answered problems of each difficulty, the easiest first."""
+    answered = _answered(outcomes).values()
+    levels = sorted({each.difficulty for each in answered})
+    return {level: share([bool(each.right) for each in answered if each.difficulty == level]) for level in levels}
+
+
+def hardest_quarter(difficulties: Sequence[int]) -> int:
+    """The least difficulty of the hardest quarter; more than a quarter is above it where many are equally hard."""
+    ordered = sorted(difficulties)
+    return ordered[(3 * len(ordered)) // 4]
+
+
+def _answered(outcomes: Iterable[Outcome]) -> dict[int, Outcome]:
+    return {each.index: each for each in sorted(outcomes, key=lambda one: one.index) if each.right is not None}
