@@ -15,16 +15,21 @@ from .state import Facts, Occupancy
 
 __all__ = ["Facts", "LlamaCpp", "Occupancy", "Options", "open_backend"]
 
+_NEEDED = {"llama-cpp-python": "llama_cpp", "numpy": "numpy", "jinja2": "jinja2", "gguf": "gguf"}
+
 
 def open_backend(model: str | Path, **options: Any) -> LlamaCpp:
     """A backend over the GGUF file at `model`, which is not read yet; `options` are those of `Options`.
 
-    Raises MissingExtra without llama-cpp-python, and TypeError or ValueError for an option that is not one.
+    Raises MissingExtra where a package of the extra `local` is missing, and TypeError or ValueError for an option that is not one.
     """
-    if not all(find_spec(name) for name in ("llama_cpp", "numpy", "jinja2")):
-        raise MissingExtra("llama-cpp-python", "local")
+    for package, module in _NEEDED.items():
+        if find_spec(module) is None:
+            raise MissingExtra(package, "local")
     path = Path(model).expanduser()
     given: dict[str, Any] = {"path": path, "name": path.stem, **options}
     if given.get("reasoning_tags"):
         given["reasoning_tags"] = Tags(*given["reasoning_tags"])
+    if given.get("steering_vector"):
+        given["steering_vector"] = Path(given["steering_vector"]).expanduser()
     return LlamaCpp(Options(**given))
