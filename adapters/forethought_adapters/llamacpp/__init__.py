@@ -21,7 +21,8 @@ _NEEDED = {"llama-cpp-python": "llama_cpp", "numpy": "numpy", "jinja2": "jinja2"
 def open_backend(model: str | Path, **options: Any) -> LlamaCpp:
     """A backend over the GGUF file at `model`, which is not read yet; `options` are those of `Options`.
 
-    Raises MissingExtra where a package of the extra `local` is missing, and TypeError or ValueError for an option that is not one.
+    Raises MissingExtra where a package of the extra `local` is missing, and TypeError or ValueError for an option that
+    is not one.
     """
     for package, module in _NEEDED.items():
         if find_spec(module) is None:

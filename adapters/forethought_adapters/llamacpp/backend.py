@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from forethought.errors import EngineStopped
 from forethought.ports import Capabilities, Continuation
@@ -22,6 +23,9 @@ from .job import job_of
 from .options import Options
 from .rules import MAX_TOP_LOGPROBS
 from .state import Facts, Occupancy
+
+if TYPE_CHECKING:
+    from .deriving import At, Derived, Pair  # imports an optional package
 
 
 class LlamaCpp:
@@ -74,6 +78,22 @@ class LlamaCpp:
             yield _identified(ticket, self._options.name)
         finally:
             engine.cancel(ticket)
+
+    async def derive_vector(
+        self, pairs: Sequence[Pair], to: Path, /, *, at: At, told: Callable[[int], None]
+    ) -> Derived:
+        """Write a control vector that leads from the second thought of each pair to the first; see `deriving`.
+
+        The model is loaded once more for it, unsteered and in this process, and read in another thread, which calls
+        `told` with the number of pairs done. Raises what `deriving.derive` raises.
+        """
+        from .deriving import derive  # noqa: PLC0415 - imports the optional SDK
+
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(derive, self._options, pairs, to, at=at, told=told, stop=stop)
+        finally:
+            stop.set()
 
     async def aclose(self) -> None:
         """Free model and thread; requests in flight get EngineStopped. Closing twice changes nothing."""

@@ -1,11 +1,10 @@
-"""The only module that touches llama.cpp: a thin, typed wrapper to be used by one thread."""
+"""llama.cpp in a thin, typed wrapper, to be used by one thread; beside this module only `log` and `hidden` touch it."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,11 +15,11 @@ from forethought.errors import InvalidModelFile
 
 from .gguf_check import check
 from .guard import CUT
+from .log import Log
 from .options import Options
 
 _llama: Any = importlib.import_module("llama_cpp")  # its annotations know no ctypes pointers: Any is the honest type
 
-_ERROR_LEVEL = 4
 _NO_ROOM = 1
 _CONTROL: int = _llama.LLAMA_TOKEN_ATTR_CONTROL | _llama.LLAMA_TOKEN_ATTR_UNKNOWN
 _SPECIAL: int = _CONTROL | _llama.LLAMA_TOKEN_ATTR_USER_DEFINED
@@ -33,18 +32,21 @@ class NativeError(RuntimeError):
 class Model:
     """A loaded model with one context of `cells` KV cells shared by `slots` sequences.
 
+    `watch` is a native callback that sees tensors while they are computed; whoever gives it keeps it alive.
     Raises InvalidModelFile where the file, or what llama.cpp makes of it, is no model to chat with. Not safe
     for use by two threads, not even in turns without a lock: concurrent use aborts the process.
     """
 
-    def __init__(self, options: Options, slots: int) -> None:
+    def __init__(self, options: Options, slots: int, watch: Any = None) -> None:
         check(options.path)
-        log = _Log(options.verbose)
+        log = Log(options.verbose)
         self._model: Any = _load(options, log)
         self._vocab: Any = _llama.llama_model_get_vocab(self._model)
         self.trained: int = _llama.llama_model_n_ctx_train(self._model)
         self.vocabulary: int = _llama.llama_vocab_n_tokens(self._vocab)
-        self._context: Any = _contextualise(self._model, options, self.trained, slots)
+        self.layers: int = _llama.llama_model_n_layer(self._model)
+        self.width: int = _llama.llama_model_n_embd(self._model)
+        self._context: Any = _contextualise(self._model, options, self.trained, slots, watch)
         if not self._context:
             _llama.llama_model_free(self._model)
             raise InvalidModelFile(str(options.path), f"llama.cpp made no context for it{log.reason}")
@@ -70,6 +72,13 @@ class Model:
         """What llama.cpp calls it: architecture, size, quantisation."""
         buffer = ctypes.create_string_buffer(256)
         _llama.llama_model_desc(self._model, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def architecture(self) -> str:
+        """What the file says of its architecture, such as `llama`."""
+        buffer = ctypes.create_string_buffer(64)
+        _llama.llama_model_meta_val_str(self._model, b"general.architecture", buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
     @property
@@ -148,6 +157,14 @@ class Model:
     def remove(self, slot: int) -> None:
         """Forget sequence `slot`."""
         _llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def steer(self, rows: NDArray[np.float32]) -> None:
+        """Add row i of `rows`, (layers - 1, width), to what layer i + 1 puts out for each token from now on."""
+        rows = np.ascontiguousarray(rows, np.float32)
+        pointer: Any = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        code: int = _llama.llama_set_adapter_cvec(self._context, pointer, rows.size, self.width, 1, self.layers - 1)
+        if code:
+            raise NativeError(f"llama_set_adapter_cvec failed with {code}")
 
     def automaton(self, grammar: str) -> Automaton | None:
         """A reader of texts of `grammar` (GBNF), None where llama.cpp makes nothing of it; close it after use."""
@@ -230,41 +247,7 @@ class _Batch:
         return self._batch
 
 
-class _Log:
-    """Silences llama.cpp's log and remembers its first error, for the message of our own."""
-
-    def __init__(self, verbose: bool) -> None:
-        _start_library()
-        _log_lines.clear()
-        if not verbose:
-            _llama.llama_log_set(_silent(), None)
-
-    @property
-    def reason(self) -> str:
-        return f": {_log_lines[0]}" if _log_lines else ""
-
-
-_log_lines: list[str] = []
-
-
-@cache
-def _start_library() -> None:
-    _llama.llama_backend_init()
-
-
-@cache
-def _silent() -> Callable[..., None]:
-    """The log callback; cached because native code keeps a pointer to it for ever."""
-
-    def keep_first_error(level: int, text: bytes, _data: object) -> None:
-        if level == _ERROR_LEVEL and not _log_lines:
-            _log_lines.append(text.decode("utf-8", "replace").strip())
-
-    callback: Callable[..., None] = _llama.llama_log_callback(keep_first_error)
-    return callback
-
-
-def _load(options: Options, log: _Log) -> Any:
+def _load(options: Options, log: Log) -> Any:
     params = _llama.llama_model_default_params()
     params.n_gpu_layers = options.n_gpu_layers
     params.main_gpu = options.main_gpu
@@ -279,12 +262,15 @@ def _load(options: Options, log: _Log) -> Any:
     return model
 
 
-def _contextualise(model: Any, options: Options, trained: int, slots: int) -> Any:
+def _contextualise(model: Any, options: Options, trained: int, slots: int, watch: Any) -> Any:
     params = _llama.llama_context_default_params()
     # Room for fewer tokens than there are sequences would abort the process.
     params.n_ctx = max(options.cells(trained), slots)
     params.n_batch = params.n_ubatch = max(options.n_batch, slots)
     params.n_seq_max = slots
+    if watch is not None:
+        params.cb_eval = watch
+        params.type_k = params.type_v = _llama.GGML_TYPE_F32  # what is read is not rounded on its way
     params.n_threads = params.n_threads_batch = options.threads
     if not _llama.llama_supports_gpu_offload():
         params.flash_attn_type = 0  # on a CPU it is slower and loses two digits of the logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ class Options:
     seed: for requests that bring none; None draws differently each time.
     chat_template: Jinja source used instead of the file's own.
     reasoning_tags: how the model opens and closes its thinking; None recognises the common families.
+    steering_vector: a GGUF control vector that is added to what the layers put out, for every request;
+        `steering_scale` times, where negative leads away and 0 is as if there were none.
     isolation: where the model lives: in a thread of this process, or in a process of its own, so that a fault
         in native code costs the requests in flight and nothing else.
     verbose: leaves llama.cpp's log alone instead of silencing it.
@@ -50,6 +53,8 @@ class Options:
     chars_per_token: float = 4.0
     chat_template: str | None = None
     reasoning_tags: Tags | None = None
+    steering_vector: Path | None = None
+    steering_scale: float = 1.0
     isolation: Isolation = "thread"
     verbose: bool = False
 
@@ -60,6 +65,8 @@ class Options:
                 raise ValueError(f"{name}: got {value!r}; an integer of at least 1 is expected")
         if self.isolation not in get_args(Isolation):
             raise ValueError(f"isolation: got {self.isolation!r}; 'thread' or 'process' is expected")
+        if not math.isfinite(self.steering_scale):
+            raise ValueError(f"steering_scale: got {self.steering_scale!r}; a finite number is expected")
         if self.n_parallel > 128:
             raise ValueError(f"n_parallel: got {self.n_parallel!r}; llama.cpp allows at most 128 with as many parked")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import jinja2
+import numpy as np
 
 from forethought.errors import InvalidModelFile
 
+from .control import ControlVector, read
 from .families import recognise
 from .guard import Marks
 from .native import Model
@@ -19,9 +21,12 @@ class Worker(Scheduler):
     """A scheduler that owns its model; constructing it loads the file, or raises InvalidModelFile."""
 
     def __init__(self, options: Options) -> None:
+        vector = read(options.steering_vector) if options.steering_vector and options.steering_scale else None
         self._model = Model(options, slots=2 * options.n_parallel)
         try:
-            template = _template(self._model, options)
+            if vector is not None:
+                _steer(self._model, vector, options.steering_scale)
+            template = template_of(self._model, options)
         except InvalidModelFile:
             self._model.close()
             raise
@@ -38,7 +43,13 @@ class Worker(Scheduler):
         self._model.close()
 
 
-def _template(model: Model, options: Options) -> ChatTemplate:
+def _steer(model: Model, vector: ControlVector, scale: float) -> None:
+    rows = vector.rows(architecture=model.architecture, layers=model.layers, width=model.width)
+    model.steer(rows * np.float32(scale))
+
+
+def template_of(model: Model, options: Options) -> ChatTemplate:
+    """The chat template of `model`, or that of `options`; raises InvalidModelFile where there is none that compiles."""
     path = str(options.path)
     source = options.chat_template or model.chat_template
     if not source:
