@@ -88,6 +88,11 @@ class Scope(Protocol):
         """Reasoning tokens that one of `share` siblings can still spend; None where nothing limits them."""
         ...
 
+    @property
+    def requests_left(self) -> int | None:
+        """Calls that can still be reserved; None where nothing limits them."""
+        ...
+
     def reserve(
         self,
         *,

@@ -86,6 +86,11 @@ class BudgetScope:
         return Remaining(*(_least(getattr(each, field.name) for each in left) for field in fields(Remaining)))
 
     @property
+    def requests_left(self) -> int | None:
+        """Calls that can still be reserved here and in the scopes around; None where nothing limits them."""
+        return self.remaining.requests
+
+    @property
     def limited(self) -> bool:
         """Whether this scope or one around it limits tokens, calls or money."""
         return any(scope.budget.limited for scope in self.chain)

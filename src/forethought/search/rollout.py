@@ -1,0 +1,145 @@
+"""One candidate of a lookahead while it is written: its step, and the rollout that shows where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+from ..wire import Completion, Delta, TokenLogprob
+from .foresight import cut
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a rollout goes: `ahead` steps beyond the first, at most `tokens` in all; `lines` cut the steps."""
+
+    ahead: int
+    lines: int
+    tokens: int
+
+
+@dataclass(slots=True)
+class Rollout:
+    """What one branch has written, in steps.
+
+    The end of the thought ends a step, and the answer is cut into steps too. `tokens` is how many were written,
+    `landed` the whole completion where the branch came to its own end, `votes` how many branches began alike.
+    """
+
+    reach: Reach
+    tokens: int = 0
+    answer: str = ""
+    calls: bool = False
+    over: bool = False
+    votes: int = 1
+    landed: Completion | None = None
+    _steps: list[str] = field(default_factory=list[str])
+    _thoughts: int | None = None
+    _written: int = 0
+    _logprobs: list[tuple[int, TokenLogprob]] = field(default_factory=list[tuple[int, TokenLogprob]])
+
+    def add(self, delta: Delta, chars_per_token: float) -> None:
+        """Take the next piece."""
+        self.tokens += delta.tokens(chars_per_token)
+        self._place(delta)
+        if delta.reasoning and not self.closed:
+            self._write(delta.reasoning, after=0)
+        if delta.text or delta.tool_calls:
+            self._close()
+            self._write(delta.text, after=self._thoughts or 0)
+            self.answer += delta.text
+            self.calls = self.calls or bool(delta.tool_calls)
+
+    def land(self, completion: Completion) -> None:
+        """The branch has ended; one that was cut at the tokens it was allowed has not come to its own end."""
+        self.over = True
+        written = max(self.tokens, completion.usage.completion_tokens)
+        if completion.finish_reason != "length" or written < self.reach.tokens:
+            self.landed = completion
+            self._close()
+
+    def drop(self) -> None:
+        """The branch has failed, or says what another says: it is no candidate."""
+        self.over = True
+        self.votes = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be thought."""
+        return self._thoughts is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the candidate step is whole."""
+        return self.closed or len(self._steps) > (0 if self.over else 1)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the branch has nothing more to say here; a tool call is never cut short."""
+        far = len(self._steps) - 1 > self.reach.ahead and not self.calls
+        return self.over or far or self.tokens >= self.reach.tokens
+
+    @property
+    def step(self) -> str:
+        """The candidate step, with the line ends after it; empty where the answer was begun at once."""
+        return "" if self._thoughts == 0 else "".join(self._steps[:1])
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing more is thought after the candidate step."""
+        return self._thoughts is not None and self._thoughts < 2
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """The tokens of the candidate step."""
+        return tuple(token for place, token in self._logprobs if place < len(self.step))
+
+    @property
+    def answer_logprobs(self) -> tuple[TokenLogprob, ...]:
+        """The tokens after the candidate step."""
+        return tuple(token for place, token in self._logprobs if place >= len(self.step))
+
+    @property
+    def ahead(self) -> Sequence[Sequence[float]]:
+        """The log-probabilities of each step of the rollout; of the candidate step where nothing follows it."""
+        ends = list(accumulate(map(len, self._steps), initial=0))[: self.reach.ahead + 2]
+        found = [
+            [token.logprob for place, token in self._logprobs if start <= place < end] for start, end in pairwise(ends)
+        ]
+        return (found[1:] if self.step else found) or found
+
+    def _close(self) -> None:
+        if self._thoughts is None:
+            self._thoughts = len(self._steps)
+
+    def _write(self, text: str, *, after: int) -> None:
+        """Go on with the last step, unless it is one of the first `after`, which are whole."""
+        begun = "".join(self._steps[after:][-1:])
+        self._steps[max(after, len(self._steps) - 1) :] = cut(begun + text, self.reach.lines)
+        self._written += len(text)
+
+    def _place(self, delta: Delta) -> None:
+        """A token stands where its text begins; one that shows none, such as a tag, by the text that it came with."""
+        size, passed = len(delta.reasoning) + len(delta.text), 0
+        for token in delta.logprobs:
+            self._logprobs.append((self._written + min(passed, max(0, size - 1)), token))
+            passed += len(token.token)
+
+
+def merge(rollouts: Collection[Rollout]) -> None:
+    """Candidates that say the same become one, the first of them; one without a rival needs no rollout.
+
+    An answer is still looked at to its end: it may be the one that is given.
+    """
+    known: dict[tuple[str, bool], Rollout] = {}
+    candidates = [each for each in rollouts if each.votes]
+    for each in candidates:
+        if each.ready:
+            first = known.setdefault((each.step, each.last), each)
+            if first is not each:
+                first.votes += each.votes
+                each.drop()
+    if len(known) == 1 and all(each.ready for each in candidates):
+        [only] = known.values()
+        only.over = only.over or not only.closed
