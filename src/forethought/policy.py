@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from . import plugins
 from .budget import Budget
@@ -125,7 +125,7 @@ def _plugged(place: str, value: object, group: str) -> Any:
     except plugins.UnknownPlugin as unknown:
         raise InvalidPolicy(f"{place}.kind", kind, f"the kinds are {', '.join(unknown.known)}") from None
     hints = get_type_hints(made)
-    _known(f"{place}.", table, [f.name for f in fields(made)])
+    _known(f"{place}.", table, [f.name for f in fields(made) if not _in_code(f)])
     options = {name: _option(f"{place}.{name}", given, hints[name]) for name, given in table.items()}
     try:
         return made(**options)
@@ -141,6 +141,8 @@ def _option(place: str, value: Any, hint: Any) -> Any:
         return _plugged(place, value, JUDGES)
     try:
         return TypeAdapter(hint).validate_python(value, strict=True)
+    except PydanticSchemaGenerationError:
+        raise InvalidPolicy(place, value, "a table with a `kind` is expected") from None
     except ValidationError as error:
         raise InvalidPolicy(place, value, error.errors()[0]["msg"]) from None
 
@@ -148,11 +150,20 @@ def _option(place: str, value: Any, hint: Any) -> Any:
 def _dumped(value: Any) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
+    for option in fields(value):
+        if _in_code(option) and getattr(value, option.name) is not None:
+            raise InvalidPolicy(
+                option.name, getattr(value, option.name), "it is given in code, and no file can hold it"
+            )
     default: Any = type(value)()
     options = {f.name: getattr(value, f.name) for f in fields(value)}
     changed = {n: _dumped(v) for n, v in options.items() if v is not None and v != getattr(default, n)}
     kind = getattr(value, "kind", None)
     return changed if kind is None else {"kind": kind, **changed}
+
+
+def _in_code(option: Field[Any]) -> bool:
+    return bool(option.metadata.get("in_code"))
 
 
 def _table(place: str, value: object) -> JSON:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -222,6 +222,51 @@ class Judge(Protocol):
     def report(self) -> Mapping[str, Any]:
         """What the caller should know of the choice, as JSON values."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a judge wants asked: of `backend`, or of the one that is judged where that is None.
+
+    `key` counts from 0, is unique within the judge and the same in a repeated run, as is its seed then.
+    """
+
+    key: int
+    request: Request
+    backend: Backend | None = None
+
+
+@runtime_checkable
+class Inquiring(Protocol):
+    """A judge that asks about its candidates; it does no I/O itself, the search asks for it.
+
+    `inquiries` are the questions it wants answered now. The search reads them after everything that happens,
+    asks those that are new and calls off those that are no longer among them.
+    """
+
+    def inquiries(self) -> Sequence[Inquiry]: ...
+
+    def answered(self, inquiry: Inquiry, completion: Completion | None, /) -> str:
+        """Take what came back, None where the call failed; returns in a few words what was made of it."""
+        ...
+
+    def missed(self) -> None:
+        """One of the samples has failed and will never land."""
+        ...
+
+
+class Rule(Protocol):
+    """How a search chooses: opens a judge for each request that it answers with up to `samples` candidates."""
+
+    def open(self, samples: int, request: Request, /) -> Judge: ...
+
+    def asks(self, samples: int, /) -> int:
+        """The most calls of a model that its judge takes for `samples` candidates."""
+        ...
+
+
+IN_CODE: Mapping[str, Any] = {"in_code": True}
+"""Marks, as `metadata` of a dataclass field, an option such as a backend that no policy file can hold."""
 
 
 class Store(Protocol):

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any, ClassVar
 
-from ..answers import Clusters
 from ..errors import InvalidPolicy
 from ..ports import Candidate
-
-_REPORTED = 200
-"""Characters of an answer that a report repeats."""
+from ..wire import Request
+from .standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,13 @@ class Majority:
         if self.min_votes < 1:
             raise InvalidPolicy("min_votes", self.min_votes, "an integer of at least 1 is expected")
 
-    def open(self, samples: int) -> Ballot:
+    def open(self, samples: int, _request: Request | None = None, /) -> Ballot:
         """A judge for a fan-out of `samples` candidates."""
         return Ballot(self, samples)
+
+    def asks(self, _samples: int, /) -> int:
+        """A majority asks nothing."""
+        return 0
 
 
 class Ballot:
@@ -52,25 +54,16 @@ class Ballot:
 
     def __init__(self, rule: Majority, samples: int) -> None:
         self._rule = rule
-        self._samples = samples
-        self._clusters = Clusters()
-        self._champions: list[Candidate] = []
-        self._landed: list[Candidate] = []
+        self._standing = Standing(samples)
 
     def add(self, candidate: Candidate, /) -> None:
-        self._landed.append(candidate)
-        cluster = self._clusters.add(candidate.answer)
-        if cluster == len(self._champions):
-            self._champions.append(candidate)
-        elif cluster is not None and candidate.index < self._champions[cluster].index:
-            self._champions[cluster] = candidate
+        self._standing.add(candidate)
 
     @property
     def leader(self) -> Candidate | None:
         """The candidate of the lowest index in the winning cluster."""
-        if self._champions:
-            return self._champions[self._winner]
-        return self._landed[0] if self._landed else None
+        winner = self._standing.majority
+        return self._standing.first if winner is None else self._standing.champions[winner]
 
     @property
     def decided(self) -> bool:
@@ -79,64 +72,44 @@ class Ballot:
     @property
     def decided_by(self) -> str:
         """`all` when every sample has landed, `certain` when none can change the winner, `confidence`, or "" yet."""
-        if len(self._landed) >= self._samples:
+        left = self._standing.to_come
+        if not left:
             return "all"
-        if self._is_certain(0, self._samples - len(self._landed)):
+        if self._is_certain(0, left):
             return "certain"
         return "confidence" if self._is_confident() else ""
 
     @property
     def needed(self) -> int:
         """The fewest further candidates that could decide it, all of them agreeing with the leader."""
-        left = self._samples - len(self._landed)
+        left = self._standing.to_come
         if self.decided:
             return 0
         return next(more for more in range(1, left + 1) if self._would_decide(more, left - more))
 
     @property
     def report(self) -> Mapping[str, Any]:
-        counts, answers = self._clusters.counts, self._clusters.answers
-        votes: dict[str, int] = {}
-        for index in sorted(range(len(answers)), key=lambda index: -counts[index]):
-            name = _brief(answers[index])
-            votes[name] = votes.get(name, 0) + counts[index]
-        return {
-            "candidates": len(self._landed),
-            "votes": votes,
-            "agreement": max(counts) / sum(counts) if counts else 0.0,
-            "answers": [_brief(candidate.answer) for candidate in self._landed],
-            "decided_by": self.decided_by,
-        }
-
-    @property
-    def _winner(self) -> int:
-        counts = self._clusters.counts
-        return max(range(len(counts)), key=lambda cluster: (counts[cluster], -self._champions[cluster].index))
+        return {**self._standing.report(), "decided_by": self.decided_by}
 
     def _would_decide(self, more: int, to_come: int) -> bool:
         """Whether `more` further votes for the leader would decide it, with `to_come` after them."""
         return to_come == 0 or self._is_certain(more, to_come) or self._is_confident(more)
 
     def _is_certain(self, more: int, to_come: int) -> bool:
-        if not self._champions:
+        counts, winner = self._standing.counts, self._standing.majority
+        if winner is None:
             return more > to_come
-        counts, winner = self._clusters.counts, self._winner
         if sum(counts) + more < self._rule.min_votes:
             return False
         rivals = (count for cluster, count in enumerate(counts) if cluster != winner)
         return max(rivals, default=0) + to_come < counts[winner] + more
 
     def _is_confident(self, more: int = 0) -> bool:
-        counts = self._clusters.counts
+        counts = self._standing.counts
         if self._rule.confidence >= 1 or sum(counts) + more < self._rule.min_votes:
             return False
         first, second, *_ = (*sorted(counts, reverse=True), 0, 0)
         return beta_confidence(first + more, second) >= self._rule.confidence
-
-
-def _brief(answer: str) -> str:
-    """An answer as it is reported: a program or a page is cut after its beginning."""
-    return answer if len(answer) <= _REPORTED else answer[: _REPORTED - 1] + "…"
 
 
 def beta_confidence(a: int, b: int) -> float:

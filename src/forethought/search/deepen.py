@@ -6,18 +6,16 @@ within one thought is `forethought.steer.deepen`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any, ClassVar
 
 from ..errors import InvalidPolicy
 from ..judge.majority import Majority
-from ..ports import Backend, Bound
-from ..wire import Event, Request
-from .fanout import Branches, fan_out
-from .vote import Poll, Vote
+from ..ports import Backend, Bound, Rule, Stream
+from ..wire import Request
+from .fanout import Branches
+from .vote import Poll, Vote, polled
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class DeepenSamples:
     growth: float = 2.0
     samples: int = 16
     temperature: float | None = None
-    judge: Majority = field(default_factory=Majority)
+    judge: Rule = field(default_factory=Majority)
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 256:
@@ -58,15 +56,13 @@ class DeepenSamples:
         return tuple(totals)
 
     def worst_case(self, inner: Bound, /) -> Bound:
-        return inner.times(self.samples)
+        return inner.times(self.samples + self.judge.asks(self.samples))
 
-    @asynccontextmanager
-    async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
+    def stream(self, inner: Backend, request: Request, /) -> Stream:
         if self.temperature is not None and request.params.get("temperature") is None:
             request = request.with_params(temperature=self.temperature)
-        rounds = _Rounds(Vote(self.samples), request, self.judge.open(self.samples), totals=list(self.rounds))
-        async with fan_out(inner) as branches, aclosing(rounds.events(branches)) as events:
-            yield events
+        judge = self.judge.open(self.samples, request)
+        return polled(inner, _Rounds(Vote(self.samples), request, judge, totals=list(self.rounds)))
 
 
 @dataclass

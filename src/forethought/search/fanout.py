@@ -49,33 +49,41 @@ class Branches:
     _group: asyncio.TaskGroup
     _queue: asyncio.Queue[Piece | Landed | Failed] = field(default_factory=asyncio.Queue[Piece | Landed | Failed])
     _running: dict[int, asyncio.Task[None]] = field(default_factory=dict[int, asyncio.Task[None]])
+    _cancelled: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _started: int = 0
 
     @property
     def running(self) -> frozenset[int]:
         return frozenset(self._running)
 
-    def start(self, request: Request, *, of: int = 1) -> int:
-        """Start a branch for `request`, one of `of` that share the budget; gives back its index."""
-        index = self._started
-        self._started += 1
-        self._running[index] = self._group.create_task(self._run(index, request.branch(index, of=of)))
+    def start(self, request: Request, *, of: int = 1, at: int | None = None, backend: Backend | None = None) -> int:
+        """Start a branch for `request`, one of `of` that share the budget; gives back its index.
+
+        The index, from which the seed of the branch is derived, is the next one, or `at`, which is then kept
+        clear of the others by the caller. `backend` is asked instead of the one that all are asked of.
+        """
+        index = self._started if at is None else at
+        self._started += at is None
+        branch = self._run(index, self._inner if backend is None else backend, request.branch(index, of=of))
+        self._running[index] = self._group.create_task(branch)
         return index
 
     def cancel(self, index: int | None = None) -> int:
         """Cancel one branch, or all; gives back how many were still running."""
         chosen = list(self._running) if index is None else [index] if index in self._running else []
         for number in chosen:
-            self._running.pop(number).cancel()
+            task = self._running.pop(number)
+            task.cancel()
+            self._cancelled.add(task)
+            task.add_done_callback(self._cancelled.discard)
         return len(chosen)
 
     async def close(self) -> int:
         """Cancel all that still run and wait until they have ended, their cost settled; gives back how many."""
-        tasks = list(self._running.values())
-        self.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        return len(tasks)
+        cancelled = self.cancel()
+        if self._cancelled:
+            await asyncio.wait(self._cancelled)
+        return cancelled
 
     async def __aiter__(self) -> AsyncIterator[Piece | Landed | Failed]:
         while self._running or not self._queue.empty():
@@ -84,15 +92,15 @@ class Branches:
                 self._running.pop(happening.index, None)
             yield happening
 
-    async def _run(self, index: int, request: Request) -> None:
+    async def _run(self, index: int, backend: Backend, request: Request) -> None:
         try:
-            self._queue.put_nowait(Landed(index, await self._watch(index, request)))
+            self._queue.put_nowait(Landed(index, await self._watch(index, backend, request)))
         except ForethoughtError as error:
             self._queue.put_nowait(Failed(index, error))
 
-    async def _watch(self, index: int, request: Request) -> Completion:
+    async def _watch(self, index: int, backend: Backend, request: Request) -> Completion:
         partial = Partial()
-        async with self._inner.stream(request) as events:
+        async with backend.stream(request) as events:
             async for event in events:
                 if isinstance(event, Done):
                     return partial.completion(event)

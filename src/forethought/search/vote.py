@@ -6,7 +6,7 @@ Self-consistency is arXiv 2203.11171; the stopping rule is that of Adaptive-Cons
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,9 +14,10 @@ from ..answers import extract
 from ..context import Usage
 from ..errors import BudgetExceeded, ForethoughtError, InvalidPolicy
 from ..judge.majority import Majority
-from ..ports import Backend, Bound, Candidate, Judge, Stream
+from ..ports import Backend, Bound, Candidate, Inquiring, Judge, Rule, Stream
 from ..wire import Completion, Delta, Done, Event, Note, Request
-from .fanout import Branches, Failed, Landed, fan_out
+from .fanout import Branches, Failed, Landed, Piece, fan_out
+from .hearing import Hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Vote:
 
     Only as many calls are in flight as could decide the vote (all at once when `eager`), and those still in
     flight when it is decided are cancelled. `temperature` is set where the caller gives none. Branches that
-    fail do not vote; the vote fails only when all of them do. A vote of one is the stream itself.
+    fail do not vote; the vote fails only when all of them do. A vote of one is the stream itself. What a judge
+    asks about the candidates is asked beside them, of the backend below or of the judge's own.
     """
 
     kind: ClassVar[str] = "vote"
@@ -33,7 +35,7 @@ class Vote:
     samples: int = 8
     temperature: float | None = None
     eager: bool = False
-    judge: Majority = field(default_factory=Majority)
+    judge: Rule = field(default_factory=Majority)
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 256:
@@ -42,23 +44,27 @@ class Vote:
             raise InvalidPolicy("vote.temperature", self.temperature, "0 to 2 is expected")
 
     def worst_case(self, inner: Bound, /) -> Bound:
-        return inner.times(self.samples)
+        return inner.times(1 if self.samples == 1 else self.samples + self.judge.asks(self.samples))
 
     def stream(self, inner: Backend, request: Request, /) -> Stream:
         if self.temperature is not None and request.params.get("temperature") is None:
             request = request.with_params(temperature=self.temperature)
-        return inner.stream(request) if self.samples == 1 else self._poll(inner, request)
+        if self.samples == 1:
+            return inner.stream(request)
+        return polled(inner, Poll(self, request, self.judge.open(self.samples, request)))
 
-    @asynccontextmanager
-    async def _poll(self, inner: Backend, request: Request) -> AsyncIterator[AsyncIterator[Event]]:
-        poll = Poll(self, request, self.judge.open(self.samples))
+
+@asynccontextmanager
+async def polled(inner: Backend, poll: Poll) -> AsyncIterator[AsyncIterator[Event]]:
+    """The events of a poll; leaving them ends every call that it has begun."""
+    with nullcontext() if poll.hearing is None else closing(poll.hearing):
         async with fan_out(inner) as branches, aclosing(poll.events(branches)) as events:
             yield events
 
 
 @dataclass(slots=True)
 class Poll:
-    """One vote while it is taken."""
+    """One vote while it is taken; there is a `hearing` where the judge asks about the candidates."""
 
     vote: Vote
     request: Request
@@ -66,33 +72,53 @@ class Poll:
     started: int = 0
     candidates: list[Candidate] = field(default_factory=list[Candidate])
     errors: list[ForethoughtError] = field(default_factory=list[ForethoughtError])
+    hearing: Hearing | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        judge: object = self.judge
+        self.hearing = Hearing(judge, first=self.vote.samples) if isinstance(judge, Inquiring) else None
 
     async def events(self, branches: Branches) -> AsyncGenerator[Event, None]:
         self._start(branches)
         async for happening in branches:
-            if isinstance(happening, Landed):
-                yield self._count(happening.index, happening.completion)
-            elif isinstance(happening, Failed):
-                self.errors.append(happening.error)
-                yield Note("failed", str(happening.error), {"branch": happening.index})
-            else:
+            if isinstance(happening, Piece):
                 continue
+            yield self._hear(happening)
             if self.judge.decided:
                 break
             self._start(branches)
-        for event in self._result(cancelled=await branches.close()):
+            if self.hearing is not None and not self._spent:
+                self.hearing.ask(branches)
+        cancelled = self._sampling(branches)
+        await branches.close()
+        for event in self._result(cancelled=cancelled):
             yield event
 
     def _start(self, branches: Branches) -> None:
         """Keep as many in flight as could decide the vote, and no more."""
         width = self.vote.samples if self.vote.eager else self.judge.needed
-        while not self._spent and self.started < self.vote.samples and len(branches.running) < width:
+        while not self._spent and self.started < self.vote.samples and self._sampling(branches) < width:
             branches.start(self.request, of=max(1, width))
             self.started += 1
 
     @property
     def _spent(self) -> bool:
         return any(isinstance(error, BudgetExceeded) for error in self.errors)
+
+    def _sampling(self, branches: Branches) -> int:
+        """How many samples are in flight."""
+        return len(branches.running) - (0 if self.hearing is None else self.hearing.running)
+
+    def _hear(self, happening: Landed | Failed) -> Note:
+        if isinstance(happening, Failed):
+            self.errors.append(happening.error)
+        if self.hearing is not None and self.hearing.hears(happening.index):
+            return self.hearing.hear(happening)
+        if isinstance(happening, Landed):
+            return self._count(happening.index, happening.completion)
+        if self.hearing is not None and not self._spent:
+            self.hearing.judge.missed()
+        return Note("failed", str(happening.error), {"branch": happening.index})
 
     def _count(self, index: int, completion: Completion) -> Note:
         answer = extract(completion, self.request.question)
@@ -107,9 +133,10 @@ class Poll:
         leader = self.judge.leader or self.candidates[0]
         answer = leader.completion
         pieces = Delta(answer.text, answer.reasoning, _indexed(answer), answer.logprobs, answer.extra or None)
-        reason = "decided" if self.judge.decided else "budget" if self.errors else "samples"
-        usage = sum((candidate.usage for candidate in self.candidates), Usage())
+        reason = "decided" if self.judge.decided else "budget" if self._spent else "samples"
+        usage = sum((candidate.usage for candidate in self.candidates), self.hearing.usage if self.hearing else Usage())
         report = {**answer.done.report, **self.judge.report, **self._saved(cancelled)}
+        report.update(self.hearing.report if self.hearing else ())
         return [
             Note("decided", leader.answer, report),
             pieces,
