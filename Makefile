@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+N ?= 500
+KIND ?= chain
 UPSTREAM ?= https://api.openai.com/v1
 
 # llama-cpp-python comes as source; what we do not use is not built.
@@ -10,7 +12,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-proxy bench-vote bench-local serve clean
+.PHONY: help demo test check format bench bench-proxy bench-vote bench-local evaluate serve clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +46,12 @@ bench-vote: .venv/.dev ## what thinking, voting and stopping early are worth on 
 
 bench-local: .venv/.dev ## the local engine against its peers, and a soak of it
 	$(BIN)/python tests/bench/local.py
+
+# Results are kept for each state of the code, so that an interrupted run goes on and a changed strategy starts anew.
+evaluate: STATE = $(shell git describe --always --dirty 2>/dev/null)
+evaluate: .venv/.dev ## accuracy against tokens of every policy on the embedded model; N=500 KIND=chain
+	$(BIN)/forethought evaluate --pocket -p none -p policies/forethought_policies -p tests/bench/policies -n $(N) \
+		--kind $(KIND) --by difficulty --json tests/bench/evaluate-$(STATE).jsonl --plot tests/bench/evaluate-$(KIND).svg
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from ..context import derive_seed
@@ -21,7 +22,7 @@ from .problems import Exam, Problem
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One problem as it will be asked; `key` is the same for the same engine, model, question and seed."""
+    """One problem as it will be asked; `key` is the same for the same policy, model, question and seed."""
 
     key: str
     index: int
@@ -43,7 +44,7 @@ def trials(engine: Engine, problems: Sequence[Problem], *, model: str, params: J
 def _trial(engine: Engine, model: str, index: int, problem: Problem, params: JSON) -> Trial:
     request = Request(tuple(problem.messages), params)
     how = [engine.policy.to_json(), engine.budget.to_json()]
-    asked: list[Any] = [model, *how, request.to_json(), problem.answer]
+    asked: list[Any] = [version("forethought"), model, *how, request.to_json(), problem.answer]
     key = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=12).hexdigest()
     return Trial(key, index, problem, request)
 
