@@ -1,4 +1,4 @@
-"""The command line: `forethought demo`, `ask`, `serve`, `policies` and `evaluate`."""
+"""The command line: `forethought demo`, `ask`, `serve`, `policies`, `evaluate`, `handbook` and `steer-vector`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import typer
 
 from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, MissingCapability, MissingExtra
 from ..plugins import UnknownPlugin
-from . import policies
+from . import handbook, policies
 from .ask import ask
 from .demo import demo
 from .evaluate import evaluate
+from .handbook_learn import learn
 from .screen import complain
 from .serve import serve
+from .steer_vector import steer_vector
 
 USAGE = 2
 FAILURE = 1
@@ -32,7 +34,10 @@ app.command("demo")(demo)
 app.command("ask")(ask)
 app.command("serve")(serve)
 app.command("evaluate")(evaluate)
+app.command("steer-vector")(steer_vector)
 app.add_typer(policies.app, name="policies")
+handbook.app.command("learn")(learn)
+app.add_typer(handbook.app, name="handbook")
 
 
 def _show_version(wanted: bool) -> None:

@@ -89,7 +89,7 @@ class Book:
         A trial counts only for the very instruction that was tried, on at least `least` problems.
         """
         told = list(trials)
-        names = ", ".join(f"{trial.behavior.name} {trial.verdict(least)}" for trial in told)
+        names = ", ".join(f"{trial.behavior.name}: {trial.verdict(least)}" for trial in told)
         return await self._change(lambda known: [_settled(each, told, least) for each in known], f"tried {names}")
 
     async def retire(self, name: str) -> Edition:

@@ -106,7 +106,7 @@ class Trial:
 
 def sign_test(wins: int, trials: int) -> float:
     """The chance of at least `wins` heads in `trials` throws of a fair coin."""
-    return sum(comb(trials, heads) for heads in range(wins, trials + 1)) / 2**trials
+    return sum(comb(trials, heads) for heads in range(wins, trials + 1)) / (1 << trials)
 
 
 @dataclass(slots=True)

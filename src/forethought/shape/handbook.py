@@ -110,21 +110,24 @@ class Handbook(_Opened):
         return Advised(self._shelf, self.k, self.cite).stream(inner, request)
 
 
+def installed(name: str) -> Path:
+    """The file of an installed handbook; raises InvalidPolicy naming those there are."""
+    try:
+        path: Path = plugins.load(HANDBOOKS, name)()
+    except plugins.UnknownPlugin as unknown:
+        hint = f"the handbooks are {', '.join(unknown.known) or 'none'}, or the path of a .toml file"
+        raise InvalidPolicy("handbook.book", name, hint) from None
+    return path
+
+
 def _opened(book: str) -> Sequence[Behavior]:
     try:
-        return read(_path(book))
+        return read(_below(book) if book.endswith(".toml") else installed(book))
     except InvalidPolicy as wrong:
         raise wrong if wrong.field == "handbook.book" else InvalidPolicy("handbook.book", book, str(wrong)) from None
 
 
-def _path(book: str) -> Path:
-    if not book.endswith(".toml"):
-        try:
-            path: Path = plugins.load(HANDBOOKS, book)()
-        except plugins.UnknownPlugin as unknown:
-            hint = f"the handbooks are {', '.join(unknown.known) or 'none'}, or the path of a .toml file"
-            raise InvalidPolicy("handbook.book", book, hint) from None
-        return path
+def _below(book: str) -> Path:
     if not Path(book).resolve().is_relative_to(Path.cwd().resolve()):
         raise InvalidPolicy("handbook.book", book, "a path below the working directory is expected")
     return Path(book)
