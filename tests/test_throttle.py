@@ -35,6 +35,14 @@ async def test_no_more_run_at_once_than_allowed() -> None:
     assert (most, len(backend.requests)) == (2, 9)
 
 
+async def test_a_probe_needs_no_place_of_its_own() -> None:
+    """A probe is asked beside the stream that waits for it, though that has the only place."""
+    throttled = Throttled(Scripted("42"), Gate(concurrency=1))
+    async with throttled.stream(ASK):
+        answer = await complete(throttled, ASK.with_context(probing=True))
+    assert answer.text == "42"
+
+
 async def test_no_more_start_in_a_period_than_allowed() -> None:
     """The call beyond the rate waits for the next period."""
     gate = Gate(requests=2, period_s=3600)

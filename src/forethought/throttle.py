@@ -37,14 +37,17 @@ class Gate:
         self.open = requests is None and concurrency is None  # nothing to wait for
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
-    def hold(self) -> AbstractAsyncContextManager[None]:
-        """Wait for a place, keep it while the block runs."""
-        return _NO_WAIT if self.open else self._hold()
+    def hold(self, *, beside: bool = False) -> AbstractAsyncContextManager[None]:
+        """Wait for a place, keep it while the block runs.
+
+        A call that is made `beside` one that has a place and waits for it needs none: it would wait for ever.
+        """
+        return _NO_WAIT if self.open else self._hold(beside)
 
     @asynccontextmanager
-    async def _hold(self) -> AsyncGenerator[None, None]:
+    async def _hold(self, beside: bool) -> AsyncGenerator[None, None]:
         line = self._line()
-        async with line.places:
+        async with _NO_WAIT if beside else line.places:
             if line.throttler is not None:
                 async with line.head:
                     await line.throttler.acquire()
@@ -83,5 +86,5 @@ class Throttled:
 
     @asynccontextmanager
     async def _stream(self, request: Request) -> AsyncGenerator[AsyncIterator[Event], None]:
-        async with self.gate.hold(), self.inner.stream(request) as events:
+        async with self.gate.hold(beside=request.context.probing), self.inner.stream(request) as events:
             yield events

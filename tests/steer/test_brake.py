@@ -93,6 +93,21 @@ def test_an_answer_that_moves_at_the_last_moment() -> None:
     assert not any(isinstance(decision, Stop | Inject) for decision in decisions)
 
 
+def test_a_doubt_is_heard_out() -> None:
+    """A doubt that is still being followed is not braked, until it concludes."""
+    steps = ["a=1"] * 4 + ["so 7", "Wait, again", "a=1", "a=1", "a=1", "so 7"]
+    decisions = drive(LINES, steps, ["7"])
+    assert decisions[:-1] == [Continue()] * 9
+    assert isinstance(decisions[-1], Stop)
+
+
+def test_a_doubt_is_not_heard_for_ever() -> None:
+    """A doubt that comes to nothing is heard for as many steps as the answer took at first."""
+    decisions = drive(LINES, ["a=1"] * 4 + ["so 7", "Wait, again"] + ["a=1"] * 20, ["7"])
+    assert len(decisions) == 11
+    assert isinstance(decisions[-1], Stop)
+
+
 def test_derived_once_is_not_enough() -> None:
     """One probe never brakes, whatever its score."""
     assert drive(LINES, ["so 7"], ["7"]) == [Continue()]

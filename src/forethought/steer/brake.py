@@ -13,7 +13,7 @@ from ..errors import InvalidPolicy
 from ..ports import Continue, Decision, Inject, Situation, Steering, Stop
 from ..wire import JSON
 from .probing import Agreement, Probing, thinks
-from .steps import OVERTHINKING, Steps, Words, comes_to_an_answer
+from .steps import OVERTHINKING, Steps, Words, begins_with_doubt, comes_to_an_answer
 
 NUDGE = "\n\nI keep coming to the same answer, so it is time to stop thinking.\n\n"
 TRANSITION = "\n\nThe answer stands, so I give it now.\n"
@@ -25,7 +25,8 @@ class Brake(Probing):
 
     The score is `overthink` with FS, unknown without the truth, put as the first of the probes in a row that agree:
     an equal answer before one that differed may be chance. Steps that come to an answer are probed, and so is
-    the step that would be braked at, so a moving answer is never braked. At `soft` the `nudge` is added to the
+    the step that would be braked at, so a moving answer is never braked; a step that begins with a doubt is heard out
+    until a step concludes, or for as many steps as the answer took at first. At `soft` the `nudge` is added to the
     thought, once, and the model should end by itself; at `hard` the thought is closed after `transition`, in which
     `{answer}` is the probed answer. `beta`, `soft` and `hard` are the paper's; its markers hardly move the score, and
     `kappa` is reported apart.
@@ -67,7 +68,7 @@ class Brake(Probing):
 class _Thought:
     """What the brake knows of one thought."""
 
-    __slots__ = ("agreed", "brake", "markers", "nudged", "steps")
+    __slots__ = ("agreed", "brake", "doubted", "markers", "nudged", "steps")
 
     def __init__(self, brake: Brake) -> None:
         self.brake = brake
@@ -75,14 +76,18 @@ class _Thought:
         self.markers = Words(OVERTHINKING)
         self.agreed = Agreement()
         self.nudged = False
+        self.doubted = 0
 
     def read(self, ended: Iterable[str]) -> bool:
         """Count these steps; whether it is time to ask for the answer."""
         cued = False
         for step in ended:
             self.markers.add(step)
-            cued = cued or comes_to_an_answer(step)
-        return cued or self.score >= self.threshold
+            if comes_to_an_answer(step):
+                cued, self.doubted = True, 0
+            elif begins_with_doubt(step):
+                self.doubted = self.steps.count
+        return cued or (self.score >= self.threshold and not self.doubting)
 
     def judged(self) -> Decision:
         """What to do after a probe."""
@@ -92,6 +97,11 @@ class _Thought:
             return Stop("brake", self.brake.transition.replace("{answer}", self.agreed.answer), self.facts)
         self.nudged = True
         return Inject(self.brake.nudge, self.facts)
+
+    @property
+    def doubting(self) -> bool:
+        """Whether a doubt is open that may still come to something."""
+        return bool(self.doubted) and self.steps.count - self.doubted < self.agreed.since
 
     @property
     def stands(self) -> bool:

@@ -111,6 +111,11 @@ def comes_to_an_answer(step: str) -> bool:
     return _CUE.search(step) is not None
 
 
+def begins_with_doubt(step: str) -> bool:
+    """Whether a step opens with a word of doubt: what stood is looked at anew."""
+    return _DOUBT.match(step) is not None
+
+
 DOUBTS = ("wait", "hold", "but", "okay", "no", "hmm", "hmmm")
 """Words after which a trial answer is not meant as the last one (Dynasor, arXiv 2412.20993)."""
 
@@ -121,6 +126,7 @@ OVERTHINKING = (
 )  # fmt: skip
 """Words of doubt and of looking again, after the markers of Self-Braking Tuning (arXiv 2505.14604)."""
 
+_DOUBT = whole_words(DOUBTS)
 _CUE = re.compile(
     r"\\boxed|(?<!\w)(?:answer|so|thus|hence|therefore|conclude|result|gives|finally|consequently)(?!\w)",
     re.IGNORECASE,
