@@ -17,11 +17,11 @@ from typing import Any
 import aiohttp
 from lines import Line
 from llama_cpp import Llama
-from random_model import random_model, words
 
 from forethought.fold import complete
 from forethought.wire import Request
 from forethought_adapters.llamacpp import open_backend
+from support.random_model import random_model, words
 
 BRANCHES, PROMPT, WRITTEN, THREADS, ROUNDS = 8, 300, 128, 2, 2
 SAMPLING = {"temperature": 1.0, "top_k": 40}

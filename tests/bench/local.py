@@ -12,10 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import platform
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where `support` is
 
 import branches
 import llama_cpp
@@ -26,7 +29,8 @@ import steering
 from lines import Line, show, write
 from rich.console import Console
 
-from forethought.cli.contest import EARLY, PROBLEMS, SINGLE, VOTE, compete
+from forethought.cli.contest import EARLY, SINGLE, VOTE, compete
+from forethought.evaluate.problems import PROBLEMS
 from forethought.plugins import load, open_backend
 
 ROUNDS = 3

@@ -14,13 +14,13 @@ from typing import Any
 import llama_cpp
 import numpy as np
 from lines import Line
-from random_model import random_model
 
 from forethought.fold import complete
 from forethought.wire import Request
 from forethought_adapters.llamacpp import open_backend
 from forethought_adapters.llamacpp.job import Sampling
 from forethought_adapters.llamacpp.sampling import Sampler
+from support.random_model import random_model
 
 SEQUENCES, WRITTEN, THREADS, ROUNDS = 8, 128, 1, 3
 SAMPLING = {"temperature": 1.0, "top_k": 40}

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 
 from lines import Line
-from random_model import random_model, words
 
 from forethought.fold import complete
 from forethought.ports import Continue, Ended, Observed, Probe, Situation, Steering
@@ -18,6 +17,7 @@ from forethought.stack import stack
 from forethought.steer.drive import Steered
 from forethought.wire import Request
 from forethought_adapters.llamacpp import open_backend
+from support.random_model import random_model, words
 
 THOUGHT, PROBES, PROBED = 2000, 200, 8
 
