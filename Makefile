@@ -12,7 +12,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-proxy bench-vote bench-local evaluate serve clean
+.PHONY: help demo test check format bench bench-proxy bench-vote bench-local bench-replay evaluate serve clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench-vote: .venv/.dev ## what thinking, voting and stopping early are worth on 
 
 bench-local: .venv/.dev ## the local engine against its peers, and a soak of it
 	$(BIN)/python tests/bench/local.py
+
+bench-replay: .venv/.dev ## votes that stop early, on recorded answers of real models in FORETHOUGHT_DATA
+	$(BIN)/python tests/bench/replay.py
 
 # Results are kept for each state of the code, so that an interrupted run goes on and a changed strategy starts anew.
 evaluate: STATE = $(shell git describe --always --dirty 2>/dev/null)

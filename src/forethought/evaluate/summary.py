@@ -58,6 +58,7 @@ def summarize(policy: str, outcomes: Iterable[Outcome]) -> Summary:
     failed = [each for each in asked if each.right is None]
     spent = reduce(lambda total, each: total + each.usage, answered, Usage())
     count = len(answered) or nan
+    nothing: Decimal | None = Decimal(0)
     return Summary(
         policy,
         len(answered),
@@ -69,7 +70,7 @@ def summarize(policy: str, outcomes: Iterable[Outcome]) -> Summary:
         spent.completion_tokens / count,
         spent.requests / count,
         sum(each.seconds for each in answered) / count,
-        reduce(add_cost, (each.cost for each in asked), Decimal(0)),
+        reduce(add_cost, (each.cost for each in asked), nothing),
         failed[0].error if failed else "",
     )
 
