@@ -21,9 +21,11 @@ from forethought.testing import CapturingSink, Script, Scripted
 from forethought.wire import Note, Request, text_of
 
 VIETA = Behavior(name="vieta", instruction="Read the sum of roots off the coefficients.", topic="roots", state="active")
-SQUARE = Behavior(name="square_it", instruction="Isolate square roots, then square.", topic="roots", state="active")
+SQUARE = Behavior(
+    name="square_it", instruction="Isolate roots on one side, then square.", topic="roots", state="active"
+)
 SHELF = Shelf([VIETA, SQUARE])
-QUESTION = "What is the sum of the roots?"
+QUESTION = "What is the sum of the roots, with both on one side?"
 
 
 def system_of(request: Request) -> str:
@@ -67,7 +69,7 @@ async def test_instructions_alone() -> None:
 async def test_same_words_for_other_questions() -> None:
     """Two questions that the same behaviors fit get the same system message, so that prompts begin alike."""
     layer = Advised(SHELF)
-    questions = [Request.of(QUESTION), Request.of("Square both sides: which roots are there?")]
+    questions = [Request.of(QUESTION), Request.of("Is there a sum of roots on either side?")]
     assert len({system_of(await asked(question, layer)) for question in questions}) == 1
 
 

@@ -66,6 +66,12 @@ def test_stable_order() -> None:
     assert [each.name for each in served] == ["complement_counting", "inclusion_exclusion", "power_of_a_point", "vieta"]
 
 
+def test_far_behind() -> None:
+    """What fits less than half as well as the best is left out, since its input would not pay."""
+    question = "Sum and product of the roots of a quadratic with coefficients that count the sets?"
+    assert [each.name for each in SHELF.fitting(question, 5)] == ["vieta"]
+
+
 @given(st.text(max_size=200) | st.sampled_from([question for question, _ in FITS]), st.integers(1, 6))
 def test_at_most_k(question: str, k: int) -> None:
     """Never more than k are served, whatever is asked."""

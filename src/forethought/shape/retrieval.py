@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from math import log
 from typing import Self
@@ -13,20 +13,21 @@ from .behaviors import Behavior
 K1, B = 1.2, 0.75
 """Saturation of repeated words and the weight of a text's length, as Robertson and Zaragoza (2009) advise."""
 
+NEAR = 0.5
+"""What fits less well than this share of the best is left out: its input would cost more than it helps."""
+
 READ = 20_000
 """Characters of a question that are read, half of them from its end: the task stands first or last."""
 
 
 class Shelf:
-    """The active behaviors of one book, ready to be searched; it does not change."""
+    """The active behaviors of one book, indexed by their terms; it does not change."""
 
-    __slots__ = ("_documents", "_rarity", "_width", "behaviors")
+    __slots__ = ("_weights", "behaviors")
 
     def __init__(self, behaviors: Iterable[Behavior] = ()) -> None:
         self.behaviors: Sequence[Behavior] = tuple(behavior for behavior in behaviors if behavior.active)
-        self._documents = [Counter(terms(_text(behavior))) for behavior in self.behaviors]
-        self._width = sum(document.total() for document in self._documents) / max(1, len(self._documents))
-        self._rarity = _rarities(self._documents)
+        self._weights = _weights([Counter(terms(_text(behavior))) for behavior in self.behaviors])
 
     async def shelf(self, _tenant: str, /) -> Self:
         """The same for every tenant."""
@@ -35,23 +36,29 @@ class Shelf:
     def fitting(self, question: str, k: int) -> list[Behavior]:
         """Up to `k` behaviors that share something with the question, in the order of topic and name.
 
-        The order does not depend on the question, so that prompts begin alike and a cache of prefixes holds.
+        Left out is what fits less than half as well as the best. The order does not depend on the question, so
+        that prompts begin alike and a cache of prefixes holds.
         """
-        asked = frozenset(terms(_ends(question)))
-        scored = [(self._score(asked, document), place) for place, document in enumerate(self._documents)]
-        best = sorted((-score, place) for score, place in scored if score > 0)[:k]
-        return sorted((self.behaviors[place] for _, place in best), key=lambda each: (each.topic, each.name))
-
-    def _score(self, asked: frozenset[str], document: Counter[str]) -> float:
-        length = K1 * (1 - B + B * document.total() / self._width) if self._width else K1
-        shared = sorted(asked & document.keys())
-        return sum(self._rarity[term] * document[term] * (K1 + 1) / (document[term] + length) for term in shared)
+        scores: defaultdict[int, float] = defaultdict(float)
+        for term in sorted(frozenset(terms(_ends(question)))):
+            for place, weight in self._weights.get(term, ()):
+                scores[place] += weight
+        best = sorted(scores, key=lambda place: (-scores[place], place))[:k]
+        served = [self.behaviors[place] for place in best if scores[place] >= NEAR * scores[best[0]]]
+        return sorted(served, key=lambda behavior: (behavior.topic, behavior.name))
 
 
-def _rarities(documents: Sequence[Counter[str]]) -> dict[str, float]:
-    """Inverse document frequency, in the form that is never negative."""
+def _weights(documents: Sequence[Counter[str]]) -> dict[str, list[tuple[int, float]]]:
+    """By term, the places of the documents that have it, and what it counts for there."""
     seen = Counter(term for document in documents for term in document)
-    return {term: log(1 + (len(documents) - count + 0.5) / (count + 0.5)) for term, count in seen.items()}
+    width = max(1.0, sum(document.total() for document in documents) / max(1, len(documents)))
+    weights: dict[str, list[tuple[int, float]]] = {term: [] for term in seen}
+    for place, document in enumerate(documents):
+        length = K1 * (1 - B + B * document.total() / width)
+        for term, count in document.items():
+            rarity = log(1 + (len(documents) - seen[term] + 0.5) / (seen[term] + 0.5))
+            weights[term].append((place, rarity * count * (K1 + 1) / (count + length)))
+    return weights
 
 
 def _text(behavior: Behavior) -> str:
