@@ -214,6 +214,25 @@ def test_from_a_policy_file() -> None:
     assert Policy.from_toml(policy.to_toml()) == policy
 
 
+async def test_backward_from_a_policy_file() -> None:
+    """Each answer is held against the numbers of the question."""
+    turn = iter(["43", "42", "43", "43"])
+
+    def answer(request: Request) -> Script:
+        told = re.search(r"known to be: (\d+)\n", request.question)
+        if told is None:
+            return Script(next(turn))
+        return Script("The answer is 6." if "X times 7" in request.question and told[1] == "42" else "None fits.")
+
+    text = 'name = "p"\n[[layers]]\nkind = "vote"\nsamples = 4\n[layers.judge]\nkind = "backward"\nrecoveries = 2\n'
+    policy = Policy.from_toml(text)
+    assert policy.worst_case() == Bound(12)
+    backend = Scripted(answer=answer)
+    answered = await Engine(backend, policy).ask("What is 6 times 7?")
+    assert (answered.text, answered.done.stop_reason) == ("42", "decided")
+    assert backend.live == 0
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["41", "42", "43", ""]), min_size=2, max_size=6), st.booleans(), st.booleans())
 async def test_the_right_answer_wins_where_it_was_given(answers: list[str], eager: bool, at_once: bool) -> None:

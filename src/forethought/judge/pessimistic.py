@@ -14,8 +14,8 @@ from ..errors import InvalidPolicy
 from ..ports import Candidate, Inquiry
 from ..wire import Completion, Request
 from .asking import Asking, code_for, filled, in_last_turn, in_place_of_last_turn, solution_of
-from .majority import beta_confidence
-from .standing import Rank, Standing, brief, contenders
+from .contest import Contest, checked_confidence
+from .standing import Rank, brief, contenders
 from .verdicts import Checked, Count, corrected, effective, penalty, read_verdict, total
 
 
@@ -61,8 +61,7 @@ class Pessimistic(Asking):
             raise InvalidPolicy("verifications", self.verifications, "1 to 64 are expected")
         if not 0 <= self.alpha <= 100:
             raise InvalidPolicy("alpha", self.alpha, "0 to 100 is expected")
-        if not 0.5 < self.confidence <= 1:
-            raise InvalidPolicy("confidence", self.confidence, "a number above 0.5 and up to 1 is expected")
+        checked_confidence(self.confidence)
         for name in ("correlation", "false_accepts", "false_rejects"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidPolicy(name, getattr(self, name), "0 to 1 is expected")
@@ -86,13 +85,13 @@ class Pessimistic(Asking):
         return 1 if self.any_reject else self.verifications
 
 
-class Verification:
+class Verification(Contest):
     """Counts verdicts by cluster; the one with the best lower bound leads, and in it the most accepted candidate."""
 
     def __init__(self, rule: Pessimistic, samples: int, request: Request) -> None:
+        super().__init__(samples, rule.confidence)
         self._rule = rule
         self._request = request
-        self._standing = Standing(samples)
         self._planned = effective(samples * rule.each, samples, rule.correlation)
         self._checked: list[list[Checked]] = []
         self._by_index: dict[int, Checked] = {}
@@ -107,9 +106,6 @@ class Verification:
         checked = Checked(candidate, self._rule.verifications, self._rule.any_reject)
         self._checked[cluster].append(checked)
         self._by_index[candidate.index] = checked
-
-    def missed(self) -> None:
-        self._standing.miss()
 
     def inquiries(self) -> Sequence[Inquiry]:
         """The next verification of every candidate that can still win; all of them when eager."""
@@ -129,37 +125,6 @@ class Verification:
         return "no verdict" if verdict is None else "accepted" if verdict else "rejected"
 
     @property
-    def leader(self) -> Candidate | None:
-        winner = self._winner
-        if winner is None:
-            return self._standing.first
-        return max(self._checked[winner], key=_acceptance).candidate
-
-    @property
-    def decided(self) -> bool:
-        return bool(self.decided_by)
-
-    @property
-    def decided_by(self) -> str:
-        """`all` when all is heard, `certain` when nothing to come changes the winner, `confidence`, or "" yet."""
-        pending = self._contested and any(each.count.pending for each in self._by_index.values())
-        if not self._standing.to_come and not pending:
-            return "all"
-        if self._is_certain():
-            return "certain"
-        return "confidence" if self._is_confident() else ""
-
-    @property
-    def needed(self) -> int:
-        """The fewest further candidates that could decide it: without a rival those that agree, else all."""
-        left = self._standing.to_come
-        if self.decided:
-            return 0
-        if self._contested:
-            return left
-        return next((more for more in range(1, left) if self._is_confident(more)), left)
-
-    @property
     def report(self) -> Mapping[str, Any]:
         return {
             **self._standing.report(),
@@ -169,8 +134,8 @@ class Verification:
         }
 
     @property
-    def _contested(self) -> bool:
-        return len(self._checked) > 1
+    def _pending(self) -> bool:
+        return any(each.count.pending for each in self._by_index.values())
 
     @property
     def _discriminates(self) -> bool:
@@ -185,16 +150,13 @@ class Verification:
         ranks = [self._standing.worst(cluster, self._score(cluster)) for cluster in range(len(self._checked))]
         return ranks.index(max(ranks))
 
+    def _champion(self, cluster: int) -> Candidate:
+        return max(self._checked[cluster], key=_acceptance).candidate
+
     def _is_certain(self) -> bool:
         """Whether the leader wins by verdicts, and also by majority while these may yet tell nothing."""
         alive = self._alive()
         return len(alive) == 1 and bool(self._checked) and (self._discriminates or alive == self._likely())
-
-    def _is_confident(self, more: int = 0) -> bool:
-        counts = self._standing.counts
-        if self._rule.confidence >= 1 or len(counts) > 1:
-            return False
-        return beta_confidence(sum(counts) + more, 0) >= self._rule.confidence
 
     def _alive(self) -> list[int]:
         """The clusters that can still win by verdicts; the last may be one that has not begun."""
