@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from forethought import trace
 from forethought.budget import Budget
 from forethought.engine import Engine
 from forethought.errors import UpstreamProtocol
@@ -27,7 +28,7 @@ from forethought.ports import (
 from forethought.stack import stack
 from forethought.steer.drive import Steered
 from forethought.steer.limit import Limit
-from forethought.testing import Script, Scripted
+from forethought.testing import CapturingSink, Script, Scripted
 from forethought.wire import Delta, Note, Prefix, Request
 
 QUESTION = Request.of("?")
@@ -159,6 +160,15 @@ async def test_facts_are_noted() -> None:
     async with backend.stream(QUESTION) as events:
         notes = [event async for event in events if isinstance(event, Note)]
     assert notes == [Note("stopped", "enough", {"thought_tokens": 1, "score": 1})]
+
+
+async def test_facts_stand_in_the_run() -> None:
+    """The record of the run keeps what a layer did, also where it let the thought end by itself."""
+    told_of = CapturingSink()
+    policy = Policy("p", layers=(told(Continue(), Continue({"score": 0.1})),))
+    await Engine(Scripted(Script("42", reasoning="a b")), policy, sinks=[told_of]).complete(QUESTION)
+    ended = [moment.node for moment in told_of.moments if isinstance(moment, trace.Ended)]
+    assert [node.attributes for node in ended if node.name == "told"] == [{"score": 0.1}]
 
 
 async def test_probes_are_reported() -> None:

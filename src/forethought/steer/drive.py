@@ -36,8 +36,9 @@ ANSWER_TOKENS = 256
 class Steered:
     """A layer made of a steer: subclasses give `steer`.
 
-    What it did stands in the report of the answer under the layer's kind: why and where it stopped, what it
-    injected, its probes with their tokens, and the facts of its decisions. The probes of a layer above pass by it.
+    What it did stands in the run, and under the layer's kind in the report of the answer: why and where it stopped,
+    what it injected, its probes with their tokens, and the facts of its decisions. The probes of a layer above pass
+    by it.
 
     Where the backend cannot continue inside the thinking (below `Continuation.REASONING`), Stop falls back
     to a new turn that shows the model its own thought and asks for the answer, Inject to one that says its `turn`
@@ -240,6 +241,8 @@ class _Drive:
 
     def _done(self, done: Done) -> Done:
         report = {**done.report, self.kind: self.report} if self.report else done.report
+        if self.request.context.node is not None:
+            self.request.context.node.annotate(**self.report)
         return replace(done, usage=self.usage + done.usage, report=report)
 
     @property
