@@ -233,6 +233,24 @@ async def test_backward_from_a_policy_file() -> None:
     assert backend.live == 0
 
 
+async def test_pairwise_from_a_policy_file() -> None:
+    """Answers meet in both orders, and the one that is preferred in both wins."""
+    turn = iter(["41", "42", "41", "43"])
+
+    def answer(request: Request) -> Script:
+        line = re.search(r'"(Better \w+): 1"', request.question)
+        shown = re.findall(r"<solution \d \w+>\n(.*)\n</sol", request.question)
+        return Script(next(turn)) if line is None else Script(f"{line[1]}: {2 if shown[1] == '42' else 1}")
+
+    text = 'name = "p"\n[[layers]]\nkind = "vote"\nsamples = 4\njudge = { kind = "pairwise" }\n'
+    policy = Policy.from_toml(text)
+    assert policy.worst_case() == Bound(4 + 3 * 2 * 2)
+    backend = Scripted(answer=answer)
+    answered = await Engine(backend, policy).complete(QUESTION)
+    assert (answered.text, answered.done.stop_reason) == ("42", "decided")
+    assert backend.live == 0
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["41", "42", "43", ""]), min_size=2, max_size=6), st.booleans(), st.booleans())
 async def test_the_right_answer_wins_where_it_was_given(answers: list[str], eager: bool, at_once: bool) -> None:
