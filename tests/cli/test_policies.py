@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from forethought import Policy
-from forethought.policy import available
+from forethought import Policy, plugins
+from forethought.policy import JUDGES, LAYERS, available
 
 from .conftest import Forethought
 
@@ -81,3 +81,25 @@ async def test_what_is_shown_is_toml(forethought: Forethought) -> None:
     """Without the name of a policy that exists nothing is printed, so that a file is not overwritten by an error."""
     finished = await forethought("policies", "show", "nope")
     assert (finished.code, tomllib.loads(finished.out)) == (2, {})
+
+
+async def test_kinds(forethought: Forethought) -> None:
+    """Every layer and judge that a policy can name is listed."""
+    shown = (await forethought("policies", "kinds")).out
+    for name in (*plugins.names(LAYERS), *plugins.names(JUDGES)):
+        assert name in shown
+
+
+async def test_one_kind(forethought: Forethought) -> None:
+    """One kind is shown with its contract and its options, each with its default."""
+    shown = (await forethought("policies", "kinds", "vote")).out
+    assert "samples = 8" in shown
+    assert "judge = majority" in shown
+    assert "cancelled" in shown
+
+
+async def test_unknown_kind(forethought: Forethought) -> None:
+    """A kind that is not installed is an error that names those that are."""
+    finished = await forethought("policies", "kinds", "veto")
+    assert finished.code != 0
+    assert "majority" in finished.err

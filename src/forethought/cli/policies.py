@@ -1,4 +1,4 @@
-"""`forethought policies`: what is installed, what it can cost at worst, and whether a file of yours is right."""
+"""`forethought policies`: what is installed, what it can cost at worst, what a file of yours may say."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from .. import policy
+from ..errors import InvalidPolicy
 from ..policy import Policy
 from ..ports import Bound
 from ..stack import kind_of
+from .kinds import Kind, kinds
+from .kinds import markdown as as_markdown
 from .screen import to_pipe
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
@@ -57,6 +60,49 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .toml or 
         f"at worst {_worst(checked.worst_case())}",
         soft_wrap=True,
     )
+
+
+@app.command(name="kinds")
+def reference(
+    name: Annotated[str, typer.Argument(metavar="[KIND]", help="One kind, with all that is to know of it.")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
+) -> None:
+    """List what a policy file may name as `kind`: strategies and judges, with their options and defaults.
+
+    [bold]Examples[/bold]
+
+      forethought policies kinds
+      forethought policies kinds brake
+    """
+    if markdown:
+        typer.echo(as_markdown())
+    elif name:
+        typer.echo(_manual(_kind(name)))
+    else:
+        to_pipe().print(_kinds())
+
+
+def _kind(name: str) -> Kind:
+    known = {kind.name: kind for kind in kinds()}
+    if name not in known:
+        raise InvalidPolicy("kind", name, f"the kinds are {', '.join(known)}")
+    return known[name]
+
+
+def _manual(kind: Kind) -> str:
+    options = (f"{name} = {default}" if default else name for name, default in kind.options.items())
+    return "\n".join((f"{kind.name} ({kind.table})", kind.summary, "", kind.contract, "", *options))
+
+
+def _kinds() -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("kind", style="bold cyan", no_wrap=True)
+    table.add_column("in", no_wrap=True)
+    table.add_column("what it does", ratio=3)
+    table.add_column("options and defaults", ratio=2)
+    for kind in kinds():
+        table.add_row(kind.name, kind.table, kind.summary, kind.signature)
+    return table
 
 
 def _table(policies: list[Policy]) -> Table:
