@@ -1,22 +1,19 @@
-"""Eight branches of one prompt together, against the same work one after another and against llama.cpp's server."""
+"""Eight branches of one prompt together, against the same work one after another and against servers."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
-import aiohttp
+from bare import Bare
 from lines import Line
 from llama_cpp import Llama
+from servers import Peer, ask_at_once, llama_server, python_server
 
 from forethought.fold import complete
 from forethought.wire import Request
@@ -25,7 +22,13 @@ from support.random_model import random_model, words
 
 BRANCHES, PROMPT, WRITTEN, THREADS, ROUNDS = 8, 300, 128, 2, 2
 SAMPLING = {"temperature": 1.0, "top_k": 40}
-ENGINE = {"n_parallel": BRANCHES, "n_threads": THREADS, "n_ctx": 2048}
+ENGINE: dict[str, Any] = {"n_parallel": BRANCHES, "n_threads": THREADS, "n_ctx": 2048}
+
+PEERS = (
+    ("llama-server", 0.9, "`make llama-server` builds it"),
+    ("llama_cpp.server", None, "llama-cpp-python[server] is not installed"),
+)
+"""Servers, the bars of the engine against them, and what is missing where they are."""
 
 Way = Callable[[Path, int], Coroutine[Any, Any, float]]
 """Does the work with a model, on the prompt of that number; returns the seconds it took."""
@@ -33,12 +36,11 @@ Way = Callable[[Path, int], Coroutine[Any, Any, float]]
 
 async def measure() -> AsyncIterator[Line]:
     """Tokens per second of each way as a ratio, the best of some rounds in which they take turns."""
-    binary = os.environ.get("LLAMA_SERVER") or shutil.which("llama-server")
+    peers = {"llama-server": llama_server(BRANCHES, THREADS), "llama_cpp.server": python_server(THREADS)}
     for kind in ("F32", "Q8_0"):
         model = random_model(kind)
         ways: dict[str, Way] = {"engine": ours, "its own process": isolated, "one after another": sequential}
-        if binary:
-            ways["llama-server"] = partial(server, binary)
+        ways |= {"bare loop": bare, **{name: partial(served, peer) for name, peer in peers.items() if peer}}
         rounds = [{name: await way(model, turn) for name, way in ways.items()} for turn in range(ROUNDS)]
         speed = {name: BRANCHES * WRITTEN / min(taken[name] for taken in rounds) for name in ways}
         for name, tokens in speed.items():
@@ -48,15 +50,18 @@ async def measure() -> AsyncIterator[Line]:
 
 
 def _ratios(kind: str, speed: dict[str, float]) -> Iterator[Line]:
-    """Quantised, eight tokens a step cost llama.cpp's kernels more than half of eight steps: a peer feels it too."""
-    gained = speed["engine"] / speed["one after another"]
-    yield Line(f"engine / llama_cpp.Llama one after another, {kind}", gained, least=4 if kind == "F32" else None)
-    name, why = f"engine / llama-server -np {BRANCHES}, {kind}", "no llama-server on the PATH or in LLAMA_SERVER"
-    if "llama-server" in speed:
-        yield Line(name, speed["engine"] / speed["llama-server"], least=0.9)
-    else:
-        yield Line(name, None, least=0.9, why=why)
-    yield Line(f"engine in its own process / in a thread, {kind}", speed["its own process"] / speed["engine"])
+    """Quantised, eight tokens a step cost llama.cpp's kernels more than half of eight steps: a peer feels it too.
+
+    The bare loop says how much of that is llama.cpp's and how much ours.
+    """
+    ours, alone = speed["engine"], speed["one after another"]
+    yield Line(f"engine / llama_cpp.Llama one after another, {kind}", ours / alone, least=4 if kind == "F32" else None)
+    yield Line(f"a bare loop of llama_decode / llama_cpp.Llama one after another, {kind}", speed["bare loop"] / alone)
+    yield Line(f"engine / a bare loop of llama_decode, {kind}", ours / speed["bare loop"])
+    for name, least, why in PEERS:
+        there = speed.get(name)
+        yield Line(f"engine / {name}, {kind}", ours / there if there else None, least=least, why="" if there else why)
+    yield Line(f"engine in its own process / in a thread, {kind}", speed["its own process"] / ours)
 
 
 async def sharing() -> AsyncIterator[Line]:
@@ -110,46 +115,21 @@ def _sequential(model: Path, turn: int) -> float:
     return taken
 
 
-async def server(binary: str, model: Path, turn: int) -> float:
-    """Eight requests at once to llama.cpp's server."""
-    with create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with _serving(binary, model, port):
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            await _until_ready(client)
-            await _ask(client, "x", 0, 8)
-            began = time.perf_counter()
-            prompt = words(PROMPT, seed=turn)
-            await asyncio.gather(*(_ask(client, prompt, branch, WRITTEN) for branch in range(BRANCHES)))
-            return time.perf_counter() - began
+async def bare(model: Path, turn: int) -> float:
+    """The same tokens in a loop of llama_decode: what the machine gives at most."""
+    del turn
+    return await asyncio.to_thread(_bare, model)
 
 
-@contextmanager
-def _serving(binary: str, model: Path, port: int) -> Iterator[None]:
-    sizes = ["-np", str(BRANCHES), "-c", str(BRANCHES * 512), "-t", str(THREADS), "-tb", str(THREADS)]
-    command = [binary, "-m", str(model), "--host", "127.0.0.1", "--port", str(port), *sizes]
-    process = subprocess.Popen(command, cwd=Path(binary).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
+def _bare(model: Path) -> float:
+    with closing(Bare(model, BRANCHES, cells=ENGINE["n_ctx"], threads=THREADS)) as loop:
+        loop.run(8, SAMPLING)
+        began = time.perf_counter()
+        loop.run(WRITTEN, SAMPLING, prompt=PROMPT)
+        return time.perf_counter() - began
 
 
-async def _until_ready(client: aiohttp.ClientSession) -> None:
-    for _ in range(300):
-        try:
-            async with client.get("/health") as answer:
-                if answer.status == 200:
-                    return
-        except aiohttp.ClientError:
-            pass
-        await asyncio.sleep(0.1)
-    raise RuntimeError("llama-server did not become ready within 30 s")
-
-
-async def _ask(client: aiohttp.ClientSession, prompt: str, seed: int, count: int) -> None:
-    options = {**SAMPLING, "top_p": 1.0, "min_p": 0.0, "seed": seed, "n_predict": count, "ignore_eos": True}
-    async with client.post("/completion", json={"prompt": prompt, **options, "cache_prompt": True}) as answer:
-        told = await answer.json()
-    assert told["tokens_predicted"] == count, told
+async def served(peer: Peer, model: Path, turn: int) -> float:
+    """Eight requests at once to a server."""
+    bodies = [{**SAMPLING, "top_p": 1.0, "min_p": 0.0, "seed": branch} for branch in range(BRANCHES)]
+    return await ask_at_once(peer, model, words(PROMPT, seed=turn), WRITTEN, bodies)

@@ -3,8 +3,8 @@
     python tests/bench/local.py [--soak 60] [--only branches sharing steering overhead vote soak] [--json FILE]
 
 Speed is measured on a random model of 90 million parameters, the vote and the soak on the pocket model. Where
-`llama-server` is on the PATH, or LLAMA_SERVER names one, it is measured beside. Figures of a machine that does
-something else meanwhile say little.
+`make llama-server` has built one, one is on the PATH, or LLAMA_SERVER names it, it is measured beside. Figures of a
+machine that does something else meanwhile say little.
 """
 
 from __future__ import annotations
