@@ -35,8 +35,8 @@ def right(answers: list[Completion]) -> int:
     "layer",
     [
         f'kind = "brake"\nnudge = "\\n"\n{PROBE}',
-        f'kind = "settle"\nevery = 16\n{PROBE}',
-        f'kind = "settle"\nby = "confidence"\nevery = 8\n{PROBE}',
+        f'kind = "settle"\nevery = 16\npatience = 12\n{PROBE}',
+        f'kind = "settle"\nby = "confidence"\nevery = 8\npatience = 12\n{PROBE}',
     ],
     ids=["brake", "stability", "confidence"],
 )

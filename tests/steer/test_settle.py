@@ -149,6 +149,19 @@ def test_probes_are_spaced() -> None:
     ]
 
 
+def test_a_doubt_is_heard_out() -> None:
+    """With patience it does not ask while a doubt is open, and asks again once that has concluded."""
+    steering = Settle(every=1, lines=1, patience=5).steer(Situation(QUESTION, Capabilities()))
+    next(steering)
+    lines = ("Wait, again\n", "a=1\n", "so a is 1\n")
+    assert [isinstance(steering.send(Delta(reasoning=line)), Probe) for line in lines] == [False, False, True]
+
+
+def test_one_probe_suffices_for_confidence() -> None:
+    """The window is that of stability, and does not bind the other rule."""
+    assert Settle(by="confidence", probes=1).window == 3
+
+
 def test_probes_are_bounded() -> None:
     """After the last probe the thought is let alone."""
     assert not stops(Settle(every=1, lines=1, probes=3), ["1}", "2}", "3}", "3}", "3}", "3}"])
@@ -187,7 +200,7 @@ async def test_end_to_end(settle: Settle) -> None:
     assert answered.reasoning.count("b=2") < 6
 
 
-@pytest.mark.parametrize("options", [{"by": "luck"}, {"every": 0}, {"window": 1}, {"threshold": 1.5}])
+@pytest.mark.parametrize("options", [{"by": "luck"}, {"every": 0}, {"window": 1}, {"threshold": 1.5}, {"patience": -1}])
 def test_options(options: dict[str, float | str]) -> None:
     """An option out of its range is refused by name."""
     with pytest.raises(InvalidPolicy, match=f"settle.{next(iter(options))}"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forethought.steer.steps import LONGEST_STEP, OVERTHINKING, Steps, Words, comes_to_an_answer
+from forethought.steer.steps import LONGEST_STEP, OVERTHINKING, Doubt, Steps, Words, comes_to_an_answer
 
 THOUGHT = st.text(alphabet="ab \n", max_size=200)
 
@@ -111,3 +111,27 @@ def test_cues(step: str) -> None:
 def test_no_cue(step: str) -> None:
     """A step in between does not, and neither does a word that holds a cue."""
     assert not comes_to_an_answer(step)
+
+
+def doubting(*steps: str, patience: int = 3) -> list[bool]:
+    doubt = Doubt()
+    opened: list[bool] = []
+    for number, step in enumerate(steps, 1):
+        doubt.read(step, number)
+        opened.append(doubt.open(number, patience))
+    return opened
+
+
+def test_a_doubt_is_open_until_a_conclusion() -> None:
+    """A step that begins with doubt opens one, and a step that concludes ends it, its own doubt too."""
+    assert doubting("a", "Wait, again", "b", "so 7", "Wait, so 7") == [False, True, True, False, False]
+
+
+def test_a_doubt_needs_a_word_at_the_beginning() -> None:
+    """Doubt within a step, or in a part of a word, opens nothing."""
+    assert doubting("we wait", "Nothing", "Waiter") == [False] * 3
+
+
+def test_a_doubt_ends_with_patience() -> None:
+    """After `patience` steps a doubt is no longer open, and doubts that follow it open no other one."""
+    assert doubting("Wait", "b", "Wait", "Wait", "Wait", "so 7", "But") == [True, True, True, False, False, False, True]

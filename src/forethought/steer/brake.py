@@ -13,7 +13,7 @@ from ..errors import InvalidPolicy
 from ..ports import Continue, Decision, Inject, Situation, Steering, Stop
 from ..wire import JSON
 from .probing import Agreement, Probing, thinks
-from .steps import OVERTHINKING, Steps, Words, begins_with_doubt, comes_to_an_answer
+from .steps import OVERTHINKING, Doubt, Steps, Words, comes_to_an_answer
 
 NUDGE = "\n\nI keep coming to the same answer, so it is time to stop thinking.\n\n"
 TRANSITION = "\n\nThe answer stands, so I give it now.\n"
@@ -68,7 +68,7 @@ class Brake(Probing):
 class _Thought:
     """What the brake knows of one thought."""
 
-    __slots__ = ("agreed", "brake", "doubted", "markers", "nudged", "steps")
+    __slots__ = ("agreed", "brake", "doubt", "markers", "nudged", "steps")
 
     def __init__(self, brake: Brake) -> None:
         self.brake = brake
@@ -76,18 +76,16 @@ class _Thought:
         self.markers = Words(OVERTHINKING)
         self.agreed = Agreement()
         self.nudged = False
-        self.doubted = 0
+        self.doubt = Doubt()
 
     def read(self, ended: Iterable[str]) -> bool:
         """Count these steps; whether it is time to ask for the answer."""
         cued = False
         for step in ended:
             self.markers.add(step)
-            if comes_to_an_answer(step):
-                cued, self.doubted = True, 0
-            elif begins_with_doubt(step):
-                self.doubted = self.steps.count
-        return cued or (self.score >= self.threshold and not self.doubting)
+            self.doubt.read(step, self.steps.count)
+            cued = cued or comes_to_an_answer(step)
+        return cued or (self.score >= self.threshold and not self.doubt.open(self.steps.count, self.agreed.since))
 
     def judged(self) -> Decision:
         """What to do after a probe."""
@@ -97,11 +95,6 @@ class _Thought:
             return Stop("brake", self.brake.transition.replace("{answer}", self.agreed.answer), self.facts)
         self.nudged = True
         return Inject(self.brake.nudge, self.facts)
-
-    @property
-    def doubting(self) -> bool:
-        """Whether a doubt is open that may still come to something."""
-        return bool(self.doubted) and self.steps.count - self.doubted < self.agreed.since
 
     @property
     def stands(self) -> bool:

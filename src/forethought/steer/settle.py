@@ -11,10 +11,10 @@ from math import exp, fsum
 from typing import ClassVar, Literal
 
 from ..errors import InvalidPolicy
-from ..ports import Capabilities, Continue, Probed, Situation, Steering, Stop
+from ..ports import Capabilities, Continue, Decision, Probed, Situation, Steering, Stop
 from ..wire import JSON, TokenLogprob
 from .probing import Agreement, Probing, thinks
-from .steps import Steps
+from .steps import Doubt, Steps
 
 TRANSITION = "\n\nThe answer has settled, so I give it now.\n"
 
@@ -28,7 +28,8 @@ class Settle(Probing):
     `threshold`, and needs logprobs. The thought is closed after `transition`, in which `{answer}` is the probed
     answer. `window` and `every` are Dynasor's middle setting, `threshold` is DEER's, whose 10 judgements are
     `probes = 10`. Both ask at the ends of steps, where DEER waits for a "Wait", which not every model writes; DEER
-    skips the first token because it is the brace, here exactly the tokens of the answer count.
+    skips the first token because it is the brace, here exactly the tokens of the answer count. `patience`, which is
+    not theirs, hears a doubt out for so many steps before it asks again.
     """
 
     kind: ClassVar[str] = "settle"
@@ -37,6 +38,7 @@ class Settle(Probing):
     every: int = 64
     window: int = 3
     threshold: float = 0.95
+    patience: int = 0
     transition: str = TRANSITION
 
     def __post_init__(self) -> None:
@@ -44,7 +46,9 @@ class Settle(Probing):
         if self.by not in _RULES:
             raise InvalidPolicy("settle.by", self.by, f"one of {', '.join(_RULES)} is expected")
         self.within("every", 1, 1_000_000)
-        self.within("window", 2, max(2, self.probes))
+        self.within("patience", 0, 1_000_000)
+        if self.by == "stability":
+            self.within("window", 2, self.probes)
         self.within("threshold", 0, 1)
 
     def missing(self, capabilities: Capabilities, /) -> str | None:
@@ -52,18 +56,22 @@ class Settle(Probing):
         return Probing.missing(self, capabilities) or ("logprobs" if blind else None)
 
     def steer(self, situation: Situation, /) -> Steering:
-        rule, steps = _RULES[self.by](self), Steps(self.lines)
+        rule, steps, doubt = _RULES[self.by](self), Steps(self.lines), Doubt()
         asked = since = 0
         seen = yield Continue()
         while thinks(seen):
             since += seen.tokens(situation.capabilities.chars_per_token)
-            settled = False
-            if steps.feed(seen.reasoning) and since >= self.every and asked < self.probes:
+            decision: Decision = Continue()
+            ended = steps.feed(seen.reasoning)
+            for step in ended:
+                doubt.read(step, steps.count)
+            due = ended and since >= self.every and not doubt.open(steps.count, self.patience)
+            if due and asked < self.probes:
                 said = yield self.asking(top_logprobs=rule.top_logprobs)
                 asked, since = asked + 1, 0
-                settled = isinstance(said, Probed) and rule.settled(said, self.answer(said))
-            transition = self.transition.replace("{answer}", rule.answer)
-            seen = yield Stop("settled", transition, rule.facts) if settled else Continue()
+                if isinstance(said, Probed) and rule.settled(said, self.answer(said)):
+                    decision = Stop("settled", self.transition.replace("{answer}", rule.answer), rule.facts)
+            seen = yield decision
         yield Continue(rule.facts)
 
 

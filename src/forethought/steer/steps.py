@@ -111,9 +111,27 @@ def comes_to_an_answer(step: str) -> bool:
     return _CUE.search(step) is not None
 
 
-def begins_with_doubt(step: str) -> bool:
-    """Whether a step opens with a word of doubt: what stood is looked at anew."""
-    return _DOUBT.match(step) is not None
+class Doubt:
+    """Whether what stood is looked at anew: a step that begins with a word of doubt opens one, a conclusion ends it.
+
+    Further doubts before a conclusion belong to the first, so that a thought which only doubts is not heard for ever.
+    """
+
+    __slots__ = ("_since",)
+
+    def __init__(self) -> None:
+        self._since = 0
+
+    def read(self, step: str, number: int) -> None:
+        """Take step `number`, from 1."""
+        if comes_to_an_answer(step):
+            self._since = 0
+        elif not self._since and _DOUBT.match(step):
+            self._since = number
+
+    def open(self, number: int, patience: int) -> bool:
+        """Whether a doubt that began fewer than `patience` steps ago is open after step `number`."""
+        return bool(self._since) and number - self._since < patience
 
 
 DOUBTS = ("wait", "hold", "but", "okay", "no", "hmm", "hmmm")
