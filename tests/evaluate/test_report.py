@@ -69,7 +69,12 @@ def test_difficulties_have_a_table() -> None:
     """On demand accuracy is shown for each difficulty and for the hardest quarter."""
     text = shown(RESULTS, levels=True)
     assert re.search(r"plain +100% +0% +100% +0% +0\.0 %", text)
-    assert "≥ 3" in text
+    assert "3 and above" in text
+
+
+def test_equal_difficulties_need_no_table() -> None:
+    """Where the problems do not tell how hard they are, that is said."""
+    assert "do not differ in difficulty" in shown({"p": [outcome(0), outcome(1)]}, levels=True)
 
 
 def test_names_are_not_markup() -> None:

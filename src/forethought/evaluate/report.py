@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .outcome import Outcome
 from .plot import draw
-from .statistics import Estimate, share
+from .statistics import Estimate
 from .summary import Contrast, Summary, by_difficulty, contrast, hardest_quarter, summarize
 
 NAME = "bold cyan"
@@ -42,7 +42,7 @@ def _overview(summaries: Sequence[Summary]) -> Table:
         table.add_row(
             Text.assemble((each.policy, NAME), (f"\nn = {each.answered}", "dim")),
             _share(each.accuracy),
-            _above(f"{each.tokens.value:,.0f}", _between(each.tokens, "{:,.0f}")),
+            _tokens(each.tokens),
             *(f"{value:,.0f}" for value in (each.fresh, each.cached, each.output)),
             f"{each.calls:.1f}",
             f"{each.seconds:.2f}",
@@ -77,16 +77,18 @@ def _in_words(found: Contrast) -> str:
     return f"significantly {' and '.join(said)}" if said else "no significant difference"
 
 
-def _by_difficulty(results: Mapping[str, Sequence[Outcome]]) -> Table:
-    hardest = hardest_quarter([each.difficulty for outcomes in results.values() for each in outcomes])
-    levels = {name: by_difficulty(outcomes) for name, outcomes in results.items()}
-    known = sorted({level for found in levels.values() for level in found})
-    table = _table(*map(str, known), f"hardest quarter\n[dim]≥ {hardest}[/]")
+def _by_difficulty(results: Mapping[str, Sequence[Outcome]]) -> RenderableType:
+    difficulties = [each.difficulty for outcomes in results.values() for each in outcomes]
+    known = sorted(set(difficulties))
+    if len(known) < 2:
+        return Text("The problems do not differ in difficulty.", "dim")
+    hardest = hardest_quarter(difficulties)
+    table = _table(*map(str, known), f"hardest quarter\n[dim]{hardest} and above[/]", "its tokens")
     for name, outcomes in results.items():
-        above = share([bool(o.right) for o in outcomes if o.difficulty >= hardest and o.right is not None])
-        found = (levels[name].get(level) for level in known)
-        cells = ("" if each is None else f"{each.value:.0%}" for each in found)
-        table.add_row(Text(name, NAME), *cells, _share(above))
+        levels = by_difficulty(outcomes)
+        cells = (f"{levels[level].value:.0%}" if level in levels else "" for level in known)
+        hard = summarize(name, [each for each in outcomes if each.difficulty >= hardest])
+        table.add_row(Text(name, NAME), *cells, _share(hard.accuracy), _tokens(hard.tokens))
     return table
 
 
@@ -116,6 +118,10 @@ def _table(*columns: str) -> Table:
 def _share(found: Estimate) -> str:
     scaled = _scaled(found)
     return _above(f"{scaled.value:.1f} %", _between(scaled, "{:.1f}"))
+
+
+def _tokens(found: Estimate) -> str:
+    return _above(f"{found.value:,.0f}", _between(found, "{:,.0f}"))
 
 
 def _scaled(found: Estimate) -> Estimate:

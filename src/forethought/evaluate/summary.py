@@ -99,9 +99,12 @@ def by_difficulty(outcomes: Iterable[Outcome]) -> Mapping[int, Estimate]:
 
 
 def hardest_quarter(difficulties: Sequence[int]) -> int:
-    """The least difficulty of the hardest quarter; more than a quarter is above it where many are equally hard."""
-    ordered = sorted(difficulties)
-    return ordered[(3 * len(ordered)) // 4]
+    """The difficulty from which on as near to a quarter of all are as levels allow."""
+
+    def off(level: int) -> float:
+        return abs(sum(each >= level for each in difficulties) / len(difficulties) - 0.25)
+
+    return min(sorted(set(difficulties)), key=off)
 
 
 def _answered(outcomes: Iterable[Outcome]) -> dict[int, Outcome]:
