@@ -31,21 +31,23 @@ class ControlVector:
     hint: str
     directions: Mapping[int, NDArray[np.float32]]
 
-    def rows(self, *, architecture: str, layers: int, width: int) -> NDArray[np.float32]:
-        """One row for each layer from 1 on, (layers - 1, width), zero where the file has no direction.
+    def rows(self, *, architecture: str, layers: int, width: int, scale: float = 1.0) -> NDArray[np.float32]:
+        """`scale` times one row for each layer from 1 on, (layers - 1, width), zero where the file has no direction.
 
-        Raises InvalidModelFile where the vector was made for another model than this one.
+        Raises InvalidModelFile where the vector was made for another model than this one, or is too long when scaled.
         """
         if self.hint != architecture and self.hint in _architectures():
             _refuse(self.path, f"{ARCHITECTURE}.model_hint: {self.hint!r}, where the model is {architecture!r}")
-        rows = np.zeros((max(0, layers - 1), width), np.float32)
+        rows = np.zeros((max(0, layers - 1), width))
         for layer, direction in self.directions.items():
             if layer >= layers:
                 _refuse(self.path, f"direction.{layer}: layers 1 to {layers - 1} of this model can be steered")
             if len(direction) != width:
                 _refuse(self.path, f"direction.{layer}: {len(direction)} numbers, where the model is {width} wide")
             rows[layer - 1] = direction
-        return rows
+        if np.abs(rows).max(initial=0) * abs(scale) > np.finfo(np.float32).max:
+            _refuse(self.path, f"{scale:g} times its numbers, as steering_scale says, is more than a float32 holds")
+        return (rows * scale).astype(np.float32)
 
 
 def read(path: Path) -> ControlVector:

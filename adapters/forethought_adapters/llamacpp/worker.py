@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jinja2
-import numpy as np
 
 from forethought.errors import InvalidModelFile
 
@@ -44,8 +43,8 @@ class Worker(Scheduler):
 
 
 def _steer(model: Model, vector: ControlVector, scale: float) -> None:
-    rows = vector.rows(architecture=model.architecture, layers=model.layers, width=model.width)
-    model.steer(rows * np.float32(scale))
+    rows = vector.rows(architecture=model.architecture, layers=model.layers, width=model.width, scale=scale)
+    model.steer(rows)
 
 
 def template_of(model: Model, options: Options) -> ChatTemplate:

@@ -127,6 +127,14 @@ async def test_a_vector_that_does_not_fit(
     assert await refusal(model_file, file(tmp_path / "v.gguf", directions, hint=hint, width=width)) == reason
 
 
+async def test_a_scale_can_be_too_much(model_file: Path, tmp_path: Path) -> None:
+    """A vector that no float can hold once it is scaled is refused."""
+    vector = file(tmp_path / "v.gguf", {1: 1e10})
+    async with open_backend(model_file, steering_vector=vector, steering_scale=1e30) as backend:
+        with pytest.raises(InvalidModelFile, match="1e\\+30 times its numbers"):
+            await backend.load()
+
+
 async def test_a_hint_that_is_no_architecture_says_nothing(model_file: Path, tmp_path: Path) -> None:
     """Other tools write names of their own as a hint; only one that contradicts the model counts."""
     vector = file(tmp_path / "v.gguf", {1: 0.5}, hint="mistral")
