@@ -12,7 +12,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-proxy bench-vote bench-local bench-replay evaluate serve clean
+.PHONY: help demo test check format bench bench-proxy bench-vote bench-local llama-server bench-replay evaluate serve clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,20 @@ evaluate: STATE = $(shell git describe --always --dirty 2>/dev/null)
 evaluate: .venv/.dev ## accuracy against tokens of every policy on the embedded model; N=500 KIND=chain
 	$(BIN)/forethought evaluate --pocket -p none -p policies/forethought_policies -p tests/bench/policies -n $(N) \
 		--kind $(KIND) --by difficulty --json tests/bench/evaluate-$(STATE).jsonl --plot tests/bench/evaluate-$(KIND).svg
+
+llama-server: build/llama-server/bin/llama-server ## build llama.cpp's own server, which bench-local then measures beside
+
+# The source is that of the installed llama-cpp-python, so that both sides have the same kernels.
+build/llama-server/bin/llama-server: | .venv/.local
+	rm -rf build/llama-server
+	mkdir -p build/llama-server/source
+	$(BIN)/pip download --quiet --no-deps --no-binary llama-cpp-python --dest build/llama-server \
+		"llama-cpp-python==$$($(BIN)/python -c 'import llama_cpp; print(llama_cpp.__version__)')"
+	tar -xzf build/llama-server/llama_cpp_python-*.tar.gz -C build/llama-server/source --strip-components=1
+	cmake -S build/llama-server/source/vendor/llama.cpp -B build/llama-server -DCMAKE_BUILD_TYPE=Release \
+		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF \
+		-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_CURL=OFF
+	cmake --build build/llama-server --target llama-server
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
