@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
 from ..wire import Completion, Delta, TokenLogprob
@@ -91,9 +91,17 @@ class Rollout:
         return self._thoughts is not None and self._thoughts < 2
 
     @property
+    def identity(self) -> tuple[str, ...] | None:
+        """What tells it from others, None while that is unknown: its step, and how an answer right after it begins."""
+        size = (self._thoughts or 0) + 1 if self.last else 1
+        whole = self.over or len(self._steps) > size
+        return (*self._steps[:size], str(self.last)) if whole and not self.calls else None
+
+    @property
     def logprobs(self) -> tuple[TokenLogprob, ...]:
-        """The tokens of the candidate step."""
-        return tuple(token for place, token in self._logprobs if place < len(self.step))
+        """The tokens of the candidate step; one that reaches beyond it is cut there."""
+        end = len(self.step)
+        return tuple(replace(token, token=token.token[: end - at]) for at, token in self._logprobs if at < end)
 
     @property
     def answer_logprobs(self) -> tuple[TokenLogprob, ...]:
@@ -132,14 +140,14 @@ def merge(rollouts: Collection[Rollout]) -> None:
 
     An answer is still looked at to its end: it may be the one that is given.
     """
-    known: dict[tuple[str, bool], Rollout] = {}
+    known: dict[tuple[str, ...], Rollout] = {}
     candidates = [each for each in rollouts if each.votes]
     for each in candidates:
-        if each.ready:
-            first = known.setdefault((each.step, each.last), each)
-            if first is not each:
-                first.votes += each.votes
-                each.drop()
-    if len(known) == 1 and all(each.ready for each in candidates):
+        identity = each.identity
+        first = each if identity is None else known.setdefault(identity, each)
+        if first is not each:
+            first.votes += each.votes
+            each.drop()
+    if len(known) == 1 and all(each.identity for each in candidates):
         [only] = known.values()
         only.over = only.over or not only.closed
