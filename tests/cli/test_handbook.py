@@ -138,3 +138,15 @@ async def test_draw(forethought: Forethought, tmp_path: Path) -> None:
     assert "it tells the answer" in finished.err
     assert "vieta" in finished.out
     assert "undecided" in finished.out
+
+
+@pytest.mark.usefixtures("local_engine")
+async def test_budget(forethought: Forethought) -> None:
+    """When the budget is gone, what was not tried stays in quarantine, and what was spent is told."""
+    learned = await forethought(
+        "handbook", "learn", "--pocket", "--kind", "repeat", "--candidates", "pocket", "--budget-tokens", "100"
+    )
+    assert (learned.code, learned.out) == (0, "")
+    assert "trying ended" in learned.err
+    assert "spent" in learned.err
+    assert "quarantined" in (await forethought("handbook")).out

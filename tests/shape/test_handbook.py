@@ -175,7 +175,7 @@ def test_wrong_handbook_in_a_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Policy.from_json({"name": "p", "layers": [{"kind": "handbook", "book": "book.toml"}]})
 
 
-@pytest.mark.parametrize("book", ["../book.toml", "/etc/book.toml", "a/../../book.toml", "link/book.toml"])
+@pytest.mark.parametrize("book", ["../book.toml", "/etc/book.toml", "a/../../book.toml", "link/book.toml", "a\0.toml"])
 def test_no_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, book: str) -> None:
     """A policy, which a request may bring along, reaches no file outside the working directory."""
     inside = tmp_path / "inside"

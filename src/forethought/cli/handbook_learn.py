@@ -19,6 +19,7 @@ from rich.table import Table
 from ..budget import Budget
 from ..context import derive_seed
 from ..engine import Engine
+from ..errors import BudgetExceeded
 from ..evaluate.problems import Exam, Problem, exam
 from ..learn.curate import Curator
 from ..learn.handbook import Book
@@ -82,8 +83,10 @@ def learn(
         cite,
     )
     budget = Budget(output_tokens_limit=budget_tokens, cost_limit=budget_usd, time_limit_s=budget_seconds)
-    with budget:
+    with budget as scope:
         asyncio.run(_learn(lesson, chosen, store, tenant))
+    spent = scope.spent
+    to_people().print(f"spent {spent.total_tokens:,} tokens in {spent.requests:,} calls", style="dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +128,21 @@ async def _learn(lesson: Lesson, chosen: Sequence[Behavior] | None, store: Path 
             edition = await book.propose(proposed)
             waiting = [each for each in edition.behaviors if each.state == "quarantined"]
             bench = Bench(engine, lesson.cases(), lesson.cite)
-            trials = [await _tried(bench, each, progress) for each in waiting]
+            trials = await _tried(bench, waiting, progress)
         await _told(book, trials)
 
 
 async def _drawn(lesson: Lesson, engine: Engine, progress: Progress) -> list[Behavior]:
-    """Behaviors drawn from the first problems; what is refused is told."""
+    """Behaviors drawn from the first problems, as far as the budget goes; what is refused is told."""
     curator = Curator(engine, {**lesson.params, "seed": lesson.seed})
     found: list[Behavior] = []
     task = progress.add_task("drawing behaviors", total=lesson.drawn)
     for problem in lesson.exam.problems[: lesson.drawn]:
-        curated = await curator.curate(_id(problem), problem.question, problem.answer)
+        try:
+            curated = await curator.curate(_id(problem), problem.question, problem.answer)
+        except BudgetExceeded as exceeded:
+            progress.print(f"[yellow]drawing ended:[/yellow] {escape(str(exceeded))}", soft_wrap=True)
+            break
         found += curated.candidates
         for refused in curated.refused:
             progress.print(f"[yellow]refused[/yellow] {escape(refused.text)}: {refused.why}", soft_wrap=True)
@@ -143,9 +150,17 @@ async def _drawn(lesson: Lesson, engine: Engine, progress: Progress) -> list[Beh
     return found
 
 
-async def _tried(bench: Bench, behavior: Behavior, progress: Progress) -> Trial:
-    task = progress.add_task(f"trying {behavior.name}", total=len(bench.fitting(behavior)))
-    return await bench.trial(behavior, lambda _: progress.advance(task))
+async def _tried(bench: Bench, waiting: Sequence[Behavior], progress: Progress) -> list[Trial]:
+    """One trial after another, as far as the budget goes; what was not tried stays in quarantine."""
+    trials: list[Trial] = []
+    for behavior in waiting:
+        task = progress.add_task(f"trying {behavior.name}", total=len(bench.fitting(behavior)))
+        try:
+            trials.append(await bench.trial(behavior, lambda _, task=task: progress.advance(task)))
+        except BudgetExceeded as exceeded:
+            progress.print(f"[yellow]trying ended:[/yellow] {escape(str(exceeded))}", soft_wrap=True)
+            break
+    return trials
 
 
 async def _told(book: Book, trials: Sequence[Trial]) -> None:
@@ -154,7 +169,7 @@ async def _told(book: Book, trials: Sequence[Trial]) -> None:
         to_pipe().print(_table(trials))
         shown(await book.settle(trials))
     else:
-        to_people().print("Nothing was in quarantine, so nothing was tried.", style="yellow")
+        to_people().print("Nothing was tried: no behavior was in quarantine, or no budget left.", style="yellow")
 
 
 def _table(trials: Sequence[Trial]) -> Table:

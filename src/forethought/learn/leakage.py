@@ -1,4 +1,7 @@
-"""Whether an instruction tells the problem that it was drawn from, instead of how to solve others."""
+"""Whether an instruction tells the problem that it was drawn from, instead of how to solve others.
+
+What tells it in other words still has to win on other problems before it is served.
+"""
 
 from __future__ import annotations
 

@@ -128,7 +128,11 @@ def _opened(book: str) -> Sequence[Behavior]:
 
 
 def _below(book: str) -> Path:
-    if not Path(book).resolve().is_relative_to(Path.cwd().resolve()):
+    try:
+        inside = Path(book).resolve().is_relative_to(Path.cwd().resolve())
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or what is no path at all
+        inside = False
+    if not inside:
         raise InvalidPolicy("handbook.book", book, "a path below the working directory is expected")
     return Path(book)
 
