@@ -5,7 +5,7 @@ Self-Braking Tuning (arXiv 2505.14604) is a way to train; this is its overthink 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -78,12 +78,12 @@ class _Thought:
         self.nudged = False
         self.doubt = Doubt()
 
-    def read(self, ended: Iterable[str]) -> bool:
+    def read(self, ended: Sequence[str]) -> bool:
         """Count these steps; whether it is time to ask for the answer."""
         cued = False
-        for step in ended:
+        for number, step in enumerate(ended, self.steps.count - len(ended) + 1):
             self.markers.add(step)
-            self.doubt.read(step, self.steps.count)
+            self.doubt.read(step, number)
             cued = cued or comes_to_an_answer(step)
         return cued or (self.score >= self.threshold and not self.doubt.open(self.steps.count, self.agreed.since))
 

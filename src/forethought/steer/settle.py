@@ -63,8 +63,8 @@ class Settle(Probing):
             since += seen.tokens(situation.capabilities.chars_per_token)
             decision: Decision = Continue()
             ended = steps.feed(seen.reasoning)
-            for step in ended:
-                doubt.read(step, steps.count)
+            for number, step in enumerate(ended, steps.count - len(ended) + 1):
+                doubt.read(step, number)
             due = ended and since >= self.every and not doubt.open(steps.count, self.patience)
             if due and asked < self.probes:
                 said = yield self.asking(top_logprobs=rule.top_logprobs)
