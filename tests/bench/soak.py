@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import psutil
 from lines import Line
+from rich.progress import Progress
 from scipy.stats import linregress
 
 from forethought.fold import complete
@@ -88,9 +89,13 @@ async def _reader(backend: LlamaCpp, seen: Seen, dice: random.Random) -> None:
 
 async def _watch(seen: Seen, began: float) -> None:
     process = psutil.Process()
-    while time.monotonic() < seen.until:
-        seen.memory.append((time.monotonic() - began, process.memory_info().rss / 2**20))
-        await asyncio.sleep(0.25)
+    with Progress(transient=True) as progress:
+        shown = progress.add_task("", total=seen.until - began)
+        while (now := time.monotonic()) < seen.until:
+            seen.memory.append((now - began, process.memory_info().rss / 2**20))
+            told = f"soak: {seen.ended:,} streams ended, {seen.cancelled:,} left early"
+            progress.update(shown, completed=now - began, description=told)
+            await asyncio.sleep(0.25)
 
 
 def _growth(memory: list[tuple[float, float]], after: float) -> Line:
