@@ -154,13 +154,17 @@ async def _tried(bench: Bench, waiting: Sequence[Behavior], progress: Progress) 
     """One trial after another, as far as the budget goes; what was not tried stays in quarantine."""
     trials: list[Trial] = []
     for behavior in waiting:
-        task = progress.add_task(f"trying {behavior.name}", total=len(bench.fitting(behavior)))
         try:
-            trials.append(await bench.trial(behavior, lambda _, task=task: progress.advance(task)))
+            trials.append(await _trial(bench, behavior, progress))
         except BudgetExceeded as exceeded:
             progress.print(f"[yellow]trying ended:[/yellow] {escape(str(exceeded))}", soft_wrap=True)
             break
     return trials
+
+
+async def _trial(bench: Bench, behavior: Behavior, progress: Progress) -> Trial:
+    task = progress.add_task(f"trying {behavior.name}", total=len(bench.fitting(behavior)))
+    return await bench.trial(behavior, lambda _: progress.advance(task))
 
 
 async def _told(book: Book, trials: Sequence[Trial]) -> None:
