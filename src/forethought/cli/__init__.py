@@ -1,4 +1,4 @@
-"""The command line: `forethought demo`, `ask`, `serve`, `policies`, `evaluate`, `handbook` and `steer-vector`."""
+"""The command line: `forethought demo`, `ask`, `serve`, `policies`, `evaluate`, `calibrate`, `handbook` and `steer-vector`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, MissingCap
 from ..plugins import UnknownPlugin
 from . import handbook, policies
 from .ask import ask
+from .calibrate import calibrate
 from .demo import demo
 from .evaluate import evaluate
 from .handbook_learn import learn
@@ -34,6 +35,7 @@ app.command("demo")(demo)
 app.command("ask")(ask)
 app.command("serve")(serve)
 app.command("evaluate")(evaluate)
+app.command("calibrate")(calibrate)
 app.command("steer-vector")(steer_vector)
 app.add_typer(policies.app, name="policies")
 handbook.app.command("learn")(learn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -60,10 +61,7 @@ class Point:
     readings: Mapping[str, Mapping[str, float]]
 
     def confidence(self, detector: Detector) -> float:
-        read = self.readings.get(detector.suffix, {})
-        if not detector.tokens:
-            return max(read.values(), default=0.0)
-        return sum(read.get(token, 0.0) for token in detector.tokens)
+        return detector.mass(self.readings.get(detector.suffix, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Found:
         return {**numbers, "thoughts": self.thoughts}
 
 
-def calibrate(traces: Sequence[Trace], *, false_stops: float = 0.01) -> list[Found]:
+def detectors(traces: Sequence[Trace], *, false_stops: float = 0.01) -> list[Found]:
     """Detectors with thresholds, the one that saves most first.
 
     Every second thought chooses the tokens, those between set the threshold: the lowest at which, and above which,
@@ -107,8 +105,8 @@ def calibrate(traces: Sequence[Trace], *, false_stops: float = 0.01) -> list[Fou
     """
     learn, check = traces[::2], traces[1::2]
     suffixes = dict.fromkeys(suffix for trace in traces for point in trace.points for suffix in point.readings)
-    detectors = [detector for suffix in suffixes for detector in _detectors(suffix, learn)]
-    found = [_measured(_with_threshold(detector, check, false_stops), check) for detector in detectors]
+    candidates = [detector for suffix in suffixes for detector in _candidates(suffix, learn)]
+    found = [_measured(_with_threshold(detector, check, false_stops), check) for detector in candidates]
     return sorted(found, key=lambda each: (-each.saved, -each.auroc))
 
 
@@ -121,7 +119,7 @@ def auroc(right: Iterable[float], wrong: Iterable[float]) -> float:
     return beaten / (2 * len(ours) * len(theirs))
 
 
-def _detectors(suffix: str, traces: Sequence[Trace]) -> Iterator[Detector]:
+def _candidates(suffix: str, traces: Sequence[Trace]) -> Iterator[Detector]:
     """The certainty of the likeliest token, and the set of tokens that tells right from wrong best."""
     if suffix == VERBAL.suffix:
         yield VERBAL
@@ -135,8 +133,8 @@ def _detectors(suffix: str, traces: Sequence[Trace]) -> Iterator[Detector]:
 def _telling(suffix: str, traces: Sequence[Trace]) -> tuple[str, ...]:
     """Tokens added one by one while the ranking gets better; none that points the wrong way."""
     points = [point for trace in traces for point in trace.points]
-    seen = [token for point in points for token in point.readings.get(suffix, ())]
-    left = [token for token in dict.fromkeys(seen) if seen.count(token) >= OFTEN * len(points)]
+    seen = Counter(token for point in points for token in point.readings.get(suffix, ()))
+    left = [token for token, times in seen.items() if times >= OFTEN * len(points)]
     chosen: tuple[str, ...] = ()
     best = 0.5
     while left and len(chosen) < MOST_TOKENS:
