@@ -5,7 +5,7 @@ MAXS, arXiv 2601.09259 (ACL 2026 Findings), whose values are in `foresight`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
@@ -13,12 +13,13 @@ from typing import ClassVar
 
 from ..context import Usage, derive_seed
 from ..errors import BudgetExceeded, ForethoughtError, InvalidPolicy
-from ..ports import Backend, Bound, Capabilities, Continuation
+from ..ports import IN_CODE, Backend, Bound, Capabilities, Continuation
 from ..tally import prompt_estimate
 from ..wire import JSON, Completion, Delta, Done, Event, Note, Prefix, Request
 from .fanout import Branches, Failed, Landed, Piece, fan_out
 from .foresight import Valuation, softmax
 from .rollout import Reach, Rollout, merge
+from .tooling import REHEARSED, Rehearsed, Tool
 
 LEAST = 8
 """A round is begun only where each rollout can have so many tokens for each of its steps."""
@@ -34,7 +35,8 @@ class Lookahead:
     it is cut. A step ends at a blank line or with its line number `lines` (0: only at a blank line). The candidate
     whose rollout is worth most becomes part of the thought, until the thought ends, the values have converged
     or no step is left: from there the model goes on alone. Rollouts take at most half of what a budget has left.
-    They are never steered, and a tool that is called in one is not executed: the call ends it.
+    They are never steered. A tool call ends a rollout and executes nothing, but for those of `tools`, by name, that
+    are not destructive; the calls of the answer are always the caller's to execute.
 
     Not as in the paper, because there the choice is nearly random and the search ends although candidates
     differ: probabilities are normalised by length, the most valuable candidate is taken, `delta` shrinks with the
@@ -58,6 +60,7 @@ class Lookahead:
     tau: float = 0.6
     delta: float = 0.002
     paper: bool = False
+    tools: Mapping[str, Tool] | None = field(default=None, metadata=IN_CODE)
 
     def __post_init__(self) -> None:
         for name, low, high in (("candidates", 2, 64), ("ahead", 1, 64), ("steps", 1, 1000), ("lines", 0, 1000)):
@@ -81,8 +84,9 @@ class Lookahead:
         return None if capabilities.logprobs else "logprobs"
 
     def worst_case(self, inner: Bound, /) -> Bound:
-        """Every candidate of every step, and the thought that goes on from there."""
-        return inner.times(self.steps * self.candidates + 1)
+        """Every candidate of every step, again after each call of a tool, and the thought that goes on alone."""
+        turns = 1 + self.ahead if self.tools else 1
+        return inner.times(self.steps * self.candidates * turns + 1)
 
     @property
     def valuation(self) -> Valuation:
@@ -173,7 +177,9 @@ class _Search:
         """The candidates, at most `width`, that differ and are whole, each with its rollout."""
         request = self._branch_request(reach)
         rollouts: dict[int, Rollout] = {}
-        async with fan_out(self.inner) as branches:
+        tools = self.layer.tools
+        inner = Rehearsed(self.inner, tools, rounds=reach.ahead) if tools else self.inner
+        async with fan_out(inner) as branches:
             for _ in range(width):
                 rollouts[branches.start(request, of=width)] = Rollout(reach)
             async for happening in branches:
@@ -207,6 +213,8 @@ class _Search:
             rollout.land(happening.completion)
         elif isinstance(happening.event, Delta):
             rollout.add(happening.event, self._chars_per_token)
+        elif isinstance(happening.event, Note) and happening.event.kind == REHEARSED:
+            rollout.rehearse()
 
     def _count(self, request: Request, rollouts: Collection[Rollout]) -> None:
         prompt = prompt_estimate(request, self._chars_per_token)
@@ -272,7 +280,7 @@ class _Search:
 
     async def _answer(self, chosen: Rollout) -> AsyncGenerator[Event, None]:
         """The answer that was seen in the chosen rollout, which is finished where it was cut."""
-        if chosen.landed is not None:
+        if chosen.landed is not None and not chosen.rehearsed:
             yield self._keep(_whole_answer(chosen, chosen.landed))
             yield self._done(replace(chosen.landed.done, usage=Usage()))
             return

@@ -24,18 +24,21 @@ class Rollout:
     """What one branch has written, in steps.
 
     The end of the thought ends a step, and the answer is cut into steps too. `tokens` is how many were written,
-    `landed` the whole completion where the branch came to its own end, `votes` how many branches began alike.
+    `landed` the whole completion where the branch came to its own end, `votes` how many branches began alike;
+    `calls` says that a tool was called, `rehearsed` that it was carried out.
     """
 
     reach: Reach
     tokens: int = 0
     answer: str = ""
     calls: bool = False
+    rehearsed: bool = False
     over: bool = False
     votes: int = 1
     landed: Completion | None = None
     _steps: list[str] = field(default_factory=list[str])
     _thoughts: int | None = None
+    _calling: bool = False
     _written: int = 0
     _logprobs: list[tuple[int, TokenLogprob]] = field(default_factory=list[tuple[int, TokenLogprob]])
 
@@ -43,13 +46,16 @@ class Rollout:
         """Take the next piece."""
         self.tokens += delta.tokens(chars_per_token)
         self._place(delta)
-        if delta.reasoning and not self.closed:
-            self._write(delta.reasoning, after=0)
+        self._write(delta.reasoning)
         if delta.text or delta.tool_calls:
             self._close()
-            self._write(delta.text, after=self._thoughts or 0)
+            self._write(delta.text)
             self.answer += delta.text
-            self.calls = self.calls or bool(delta.tool_calls)
+            self._calling = self.calls = self.calls or bool(delta.tool_calls)
+
+    def rehearse(self) -> None:
+        """The tools were called, and the branch goes on: what is thought then is part of the rollout."""
+        self._calling, self.rehearsed = False, True
 
     def land(self, completion: Completion) -> None:
         """The branch has ended; one that was cut at the tokens it was allowed has not come to its own end."""
@@ -77,7 +83,7 @@ class Rollout:
     @property
     def enough(self) -> bool:
         """Whether the branch has nothing more to say here; a tool call is never cut short."""
-        far = len(self._steps) - 1 > self.reach.ahead and not self.calls
+        far = len(self._steps) - 1 > self.reach.ahead and not self._calling
         return self.over or far or self.tokens >= self.reach.tokens
 
     @property
@@ -121,8 +127,9 @@ class Rollout:
         if self._thoughts is None:
             self._thoughts = len(self._steps)
 
-    def _write(self, text: str, *, after: int) -> None:
-        """Go on with the last step, unless it is one of the first `after`, which are whole."""
+    def _write(self, text: str) -> None:
+        """Go on with the last step, unless the end of the thought has ended it."""
+        after = self._thoughts or 0
         begun = "".join(self._steps[after:][-1:])
         self._steps[max(after, len(self._steps) - 1) :] = cut(begun + text, self.reach.lines)
         self._written += len(text)
