@@ -1,4 +1,4 @@
-"""The command line: `forethought demo`, `ask`, `serve`, `policies`, `evaluate`, `calibrate`, `handbook` and `steer-vector`."""
+"""The command line: `demo`, `ask`, `serve`, `policies`, `evaluate`, `calibrate`, `handbook` and `steer-vector`."""
 
 from __future__ import annotations
 
