@@ -12,14 +12,24 @@ from hypothesis import strategies as st
 from forethought import policy
 from forethought.budget import Budget
 from forethought.errors import InvalidPolicy
+from forethought.judge.backward import Backward
 from forethought.judge.majority import Majority
+from forethought.judge.pairwise import Pairwise
+from forethought.judge.pessimistic import Pessimistic
 from forethought.policy import Policy
 from forethought.ports import Bound
 from forethought.search.vote import Vote
 from forethought.steer.limit import Limit
+from forethought.testing import Scripted
 
 limits = st.builds(Limit, reasoning_tokens=st.none() | st.integers(0, 10**6), transition=st.text(max_size=20))
-judges = st.builds(Majority, confidence=st.floats(0.51, 1.0), min_votes=st.integers(1, 9))
+confidences = st.floats(0.51, 1.0)
+judges = (
+    st.builds(Majority, confidence=confidences, min_votes=st.integers(1, 9))
+    | st.builds(Pessimistic, verifications=st.integers(1, 9), confidence=confidences, model=st.text(max_size=5))
+    | st.builds(Backward, recoveries=st.integers(1, 9), alpha=st.floats(0, 1), max_tokens=st.none() | st.integers(1, 9))
+    | st.builds(Pairwise, rounds=st.integers(0, 9), temperature=st.none() | st.floats(0, 2))
+)
 votes = st.builds(
     Vote, samples=st.integers(1, 256), temperature=st.none() | st.floats(0, 2), eager=st.booleans(), judge=judges
 )
@@ -84,6 +94,8 @@ WRONG = [
     ('name = "p"\n[[layers]]\nsamples = 8', "layers[0].kind", 2),
     ('name = "p"\n[[layers]]\nkind = "vote"\nsample = 8', "layers[0].sample", 4),
     ('name = "p"\n[[layers]]\nkind = "vote"\n[layers.judge]\nkind = "majority"\nconfidence = 7', "confidence", 6),
+    ('name = "p"\n[[layers]]\nkind = "vote"\njudge = 3', "layers[0].judge", 4),
+    ('name = "p"\n[[layers]]\nkind = "vote"\njudge = {kind = "pessimistic", verifier = "x"}', "judge.verifier", 4),
     ('name = "p"\nwhen = "', "toml", 2),
     ("", "name", None),
 ]
@@ -104,6 +116,13 @@ def test_message_of_an_error(tmp_path: Path) -> None:
     file.write_text('name = "p"\n[[layers]]\nkind = "vote"\nsamples = 0\n')
     with pytest.raises(InvalidPolicy, match=r"mine\.toml:4: layers\[0\]\.samples: got 0; 1 to 256"):
         policy.load(file)
+
+
+def test_what_is_given_in_code_is_not_written() -> None:
+    """A backend cannot be written to a file, and is not left out in silence."""
+    policy = Policy("p", layers=(Vote(judge=Pessimistic(verifier=Scripted("x"))),))
+    with pytest.raises(InvalidPolicy, match=r"verifier.*in code"):
+        policy.to_toml()
 
 
 def test_missing_file(tmp_path: Path) -> None:
