@@ -315,3 +315,15 @@ async def test_sees_where_a_fork_leads() -> None:
             answers = await asyncio.gather(*(complete(over, request) for request in requests))
             right[name] = sum(is_right(each, answer.text) for each, answer in zip(asked, answers, strict=True))
     assert right["ahead"] >= right["greedy"] + 4
+
+
+@pytest.mark.skipif(not model_path().exists(), reason="the pocket model is not trained yet")
+async def test_candidates_share_their_prompt() -> None:
+    """On the local engine the candidates of a step are forks: what they have in common is evaluated once."""
+    request = Request.of("4 to 0 by *2 -4 in 2?", system="not a rule " * 20, temperature=0, seed=1)
+    async with open_backend() as backend:
+        answer = await complete(stack(backend, [Lookahead(steps=1)]), request)
+        evaluated = backend.occupancy.evaluated
+    prompts, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    assert prompts > 4 * 220
+    assert evaluated < written + prompts / 2

@@ -107,7 +107,10 @@ class Lookahead:
 
 @dataclass(slots=True)
 class _Told:
-    """What the caller is told: `rollouts` were weighed against others, of their tokens `rollout_tokens` not kept."""
+    """What the caller is told: `rollouts` were weighed against others, `rollout_tokens` written in vain.
+
+    `ended` says why the search did: `answered` in a rollout, `converged`, all `steps` done, `budget` or `failed`.
+    """
 
     steps: int = 0
     candidates: int = 0
@@ -241,7 +244,7 @@ class _Search:
         told.distinct += len(rollouts)
         chosen = rollouts[0] if len(rollouts) == 1 else self._weigh(rollouts)
         if chosen.last:
-            told.ended = "thought"
+            told.ended = "answered"
         elif told.steps == self.layer.steps:
             told.ended = told.ended or "steps"
         return chosen
