@@ -10,7 +10,7 @@ import pytest
 from forethought import trace
 from forethought.budget import Budget
 from forethought.engine import Engine
-from forethought.errors import UpstreamProtocol
+from forethought.errors import InvalidRequest, UpstreamProtocol
 from forethought.fold import complete
 from forethought.policy import Policy
 from forethought.ports import (
@@ -21,6 +21,7 @@ from forethought.ports import (
     Inject,
     Observed,
     Probe,
+    Probed,
     Situation,
     Steering,
     Stop,
@@ -105,6 +106,19 @@ async def test_without_continuation_probe_and_inject_do_nothing() -> None:
     steer = told(Continue(), Probe(" so", 1), Inject("!"), Continue(), Continue())
     result = await complete(stack(backend, [steer]), QUESTION)
     assert (result.reasoning, len(backend.requests)) == ("a b", 1)
+
+
+async def test_a_probe_that_fails_ends_no_thought() -> None:
+    """A probe that the backend refuses brings back nothing, is counted, and the thought goes on."""
+
+    def answer(request: Request) -> Script:
+        full = InvalidRequest("messages", "a so", "no room is left in the context")
+        return Script(error=full) if request.prefix is not None else Script("42", reasoning="a b")
+
+    steer = told(Continue(), Probe(" so", 1), Continue(), Continue())
+    result = await complete(stack(Scripted(answer=answer), [steer]), QUESTION)
+    assert (result.reasoning, result.text, steer.seen[1]) == ("a b", "42", Probed(""))
+    assert result.done.report["told"]["probes_failed"] == 1
 
 
 async def test_without_continuation_an_injection_may_be_a_turn() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..context import Usage
-from ..errors import BudgetExceeded, UpstreamProtocol
+from ..errors import BudgetExceeded, ForethoughtError, UpstreamProtocol
 from ..fold import Partial, complete
 from ..ports import (
     Backend,
@@ -186,7 +186,8 @@ class _Drive:
             return Probed("")
         try:
             answer = await complete(self.inner, self._probe_request(probe))
-        except BudgetExceeded:
+        except ForethoughtError:  # a look that cannot be had, for want of budget or context, ends no thought
+            self._count("probes_failed")
             return Probed("")
         self.usage += answer.usage
         self._count("probes")
