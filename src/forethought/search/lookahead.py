@@ -41,8 +41,9 @@ class Lookahead:
     Not as in the paper, because there the choice is nearly random and the search ends although candidates
     differ: probabilities are normalised by length, the most valuable candidate is taken, `delta` shrinks with the
     square of their number, and candidates that say the same count as one, which no rollout is spent on where
-    there is no other. `paper` gives the published rules. `temperature` is that of the candidates, which have to
-    differ; the rest is written at the caller's.
+    there is no other. `paper` gives the published rules; how many candidates, how far and the constants are the
+    paper's either way. `temperature` is that of the candidates, which have to differ; the rest is written at the
+    caller's.
 
     Needs a backend that continues inside the thinking and gives logprobs; there is no fallback.
     """

@@ -51,7 +51,8 @@ class Rollout:
             self._close()
             self._write(delta.text)
             self.answer += delta.text
-            self._calling = self.calls = self.calls or bool(delta.tool_calls)
+        if delta.tool_calls:
+            self._calling = self.calls = True
 
     def rehearse(self) -> None:
         """The tools were called, and the branch goes on: what is thought then is part of the rollout."""
