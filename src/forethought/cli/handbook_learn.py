@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from .. import answers
 from ..budget import Budget
 from ..context import derive_seed
 from ..engine import Engine
@@ -120,6 +121,7 @@ def _id(problem: Problem) -> str:
 
 
 async def _learn(lesson: Lesson, chosen: Sequence[Behavior] | None, store: Path | None, tenant: str) -> None:
+    await answers.load()
     people = to_people()
     async with lesson.source.opened() as backend, opened(store, tenant) as book:
         engine = Engine(backend, lesson.policy)
