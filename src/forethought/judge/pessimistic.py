@@ -94,18 +94,25 @@ class Verification(Contest):
         self._request = request
         self._planned = effective(samples * rule.each, samples, rule.correlation)
         self._checked: list[list[Checked]] = []
-        self._by_index: dict[int, Checked] = {}
+        self._counts: list[Count] = []
+        self._cluster_of: dict[int, int] = {}
+        self._told: set[bool | None] = set()
+        self._known_alive: list[int] | None = None
         self._asked: dict[int, Inquiry] = {}
 
     def add(self, candidate: Candidate, /) -> None:
         cluster = self._standing.add(candidate)
-        if cluster is None:
-            return
         if cluster == len(self._checked):
             self._checked.append([])
-        checked = Checked(candidate, self._rule.verifications, self._rule.any_reject)
-        self._checked[cluster].append(checked)
-        self._by_index[candidate.index] = checked
+            self._counts.append(Count())
+        if cluster is not None:
+            self._checked[cluster].append(Checked(candidate, self._rule.verifications, self._rule.any_reject))
+            self._cluster_of[candidate.index] = cluster
+        self._count_again(cluster)
+
+    def missed(self) -> None:
+        super().missed()
+        self._count_again(None)
 
     def inquiries(self) -> Sequence[Inquiry]:
         """The next verification of every candidate that can still win; all of them when eager."""
@@ -120,8 +127,11 @@ class Verification(Contest):
 
     def answered(self, inquiry: Inquiry, completion: Completion | None, /) -> str:
         index, number = divmod(inquiry.key, self._rule.verifications)
-        verdict = None if completion is None else self._read(completion, self._by_index[index].candidate)
-        self._by_index[index].verdicts.setdefault(number, verdict)
+        cluster = self._cluster_of[index]
+        checked = next(each for each in self._checked[cluster] if each.candidate.index == index)
+        verdict = None if completion is None else self._read(completion, checked.candidate)
+        self._told.add(checked.verdicts.setdefault(number, verdict))
+        self._count_again(cluster)
         return "no verdict" if verdict is None else "accepted" if verdict else "rejected"
 
     @property
@@ -130,18 +140,17 @@ class Verification(Contest):
             **self._standing.report(),
             "decided_by": self.decided_by,
             "chosen_by": "verdicts" if self._discriminates else "majority",
-            "verdicts": [self._told(cluster) for cluster in range(len(self._checked))],
+            "verdicts": [self._report_of(cluster) for cluster in range(len(self._checked))],
         }
 
     @property
     def _pending(self) -> bool:
-        return any(each.count.pending for each in self._by_index.values())
+        return any(count.pending for count in self._counts)
 
     @property
     def _discriminates(self) -> bool:
         """Whether something was accepted and something rejected."""
-        told = {verdict for each in self._by_index.values() for verdict in each.verdicts.values()}
-        return {True, False} <= told
+        return {True, False} <= self._told
 
     @property
     def _winner(self) -> int | None:
@@ -160,10 +169,11 @@ class Verification(Contest):
 
     def _alive(self) -> list[int]:
         """The clusters that can still win by verdicts; the last may be one that has not begun."""
-        clusters = range(len(self._checked))
-        return self._contenders(
-            [self._lowest(c) for c in clusters], [self._highest(c) for c in clusters], self._newest()
-        )
+        if self._known_alive is None:
+            clusters = range(len(self._checked))
+            lowest, highest = [self._lowest(c) for c in clusters], [self._highest(c) for c in clusters]
+            self._known_alive = self._contenders(lowest, highest, self._newest())
+        return self._known_alive
 
     def _likely(self) -> list[int]:
         """The clusters that can still be the largest."""
@@ -176,18 +186,21 @@ class Verification(Contest):
         best = [standing.best(cluster, score) for cluster, score in enumerate(highest)]
         return contenders(worst, best + standing.newcomer(newcomer))
 
-    def _count(self, cluster: int) -> Count:
-        return total(self._checked[cluster])
+    def _count_again(self, cluster: int | None) -> None:
+        """Something has happened in `cluster`, or in none."""
+        self._known_alive = None
+        if cluster is not None:
+            self._counts[cluster] = total(self._checked[cluster])
 
     def _score(self, cluster: int, accepted: int = 0, heard: int = 0, joined: int = 0) -> float:
         """The score after so many more verdicts and members."""
-        count, solutions = self._count(cluster), self._standing.counts[cluster] + joined
+        count, solutions = self._counts[cluster], self._standing.counts[cluster] + joined
         return self._scored(Count(count.accepted + accepted, count.heard + heard), solutions)
 
     def _highest(self, cluster: int) -> float:
         """With every sample to come joining, and every verdict to come accepting."""
         to_come = self._standing.to_come
-        more = self._count(cluster).pending + to_come * self._rule.each
+        more = self._counts[cluster].pending + to_come * self._rule.each
         return self._score(cluster, more, more, to_come)
 
     def _newest(self) -> float:
@@ -196,7 +209,7 @@ class Verification(Contest):
 
     def _lowest(self, cluster: int) -> float:
         """With every verdict to come, also on samples that join, rejecting or failing to be one."""
-        accepted, heard, pending = self._count(cluster)
+        accepted, heard, pending = self._counts[cluster]
         joining = self._standing.to_come * self._rule.each
         if not joining:
             return min(self._score(cluster, 0, rejected) for rejected in range(pending + 1))
@@ -230,8 +243,8 @@ class Verification(Contest):
         code = code_for(question, solution, candidate.answer)
         return {"question": question, "solution": solution, "answer": candidate.answer, "code": code}
 
-    def _told(self, cluster: int) -> dict[str, Any]:
-        accepted, heard, _ = self._count(cluster)
+    def _report_of(self, cluster: int) -> dict[str, Any]:
+        accepted, heard, _ = self._counts[cluster]
         return {
             "answer": brief(self._checked[cluster][0].candidate.answer),
             "solutions": self._standing.counts[cluster],

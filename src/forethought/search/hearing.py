@@ -35,8 +35,9 @@ class Hearing:
             branches.cancel(index)
             del self._open[index]
         new = {index: inquiry for index, inquiry in wanted.items() if index not in self._open}
+        share = len(branches.running) + len(new)
         for index, inquiry in new.items():
-            self._start(branches, index, inquiry, of=len(branches.running) + len(new))
+            self._start(branches, index, inquiry, of=share)
 
     @property
     def running(self) -> int:

@@ -86,9 +86,9 @@ class Poll:
             yield self._hear(happening)
             if self.judge.decided:
                 break
-            self._start(branches)
             if self.hearing is not None and not self._spent:
                 self.hearing.ask(branches)
+            self._start(branches)
         cancelled = self._sampling(branches)
         await branches.close()
         for event in self._result(cancelled=cancelled):
