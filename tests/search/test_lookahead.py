@@ -115,16 +115,24 @@ async def test_long_answer_goes_on() -> None:
 
 
 async def test_what_branches_are_asked() -> None:
-    """Branches are asked for logprobs at the search's temperature, go on from what is chosen and are not steered."""
+    """Branches are asked for logprobs, go on from what is chosen, are not steered, and differ by their seeds."""
     backend = forks(LEFT, RIGHT)
-    await ask(backend, replace(PAIR, temperature=0.9, steps=1), QUESTION.with_params(temperature=0.1))
+    await ask(backend, replace(PAIR, steps=1), QUESTION.with_params(temperature=0.1))
     first, second, last = backend.requests
     for branch in (first, second):
-        assert (branch.params["temperature"], branch.params["logprobs"]) == (0.9, True)
+        assert branch.params["logprobs"]
         assert branch.context.probing
     assert first.params["seed"] != second.params["seed"]
     assert last.prefix == Prefix("go right\n\n")
     assert last.params == {"seed": 7, "temperature": 0.1}
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, 0.9), (0, 0.9), (0.1, 0.1)])
+async def test_candidates_have_to_differ(given: float | None, taken: float) -> None:
+    """Candidates are drawn at the caller's temperature, unless that is 0 or not given."""
+    backend = forks(LEFT, RIGHT)
+    await ask(backend, replace(PAIR, temperature=0.9, steps=1), QUESTION.with_params(temperature=given))
+    assert [request.params.get("temperature") for request in backend.requests] == [taken, taken, given]
 
 
 async def test_logprobs_where_asked_for() -> None:

@@ -42,8 +42,8 @@ class Lookahead:
     differ: probabilities are normalised by length, the most valuable candidate is taken, `delta` shrinks with the
     square of their number, and candidates that say the same count as one, which no rollout is spent on where
     there is no other. `paper` gives the published rules; how many candidates, how far and the constants are the
-    paper's either way. `temperature` is that of the candidates, which have to differ; the rest is written at the
-    caller's.
+    paper's either way. `temperature` is that of the candidates where the caller gives none, or 0: they have to
+    differ.
 
     Needs a backend that continues inside the thinking and gives logprobs; there is no fallback.
     """
@@ -193,7 +193,8 @@ class _Search:
 
     def _branch_request(self, reach: Reach) -> Request:
         request = self._going_on().with_max_tokens(reach.tokens)
-        request = request.with_params(logprobs=True, temperature=self.layer.temperature)
+        temperature = request.params.get("temperature") or self.layer.temperature
+        request = request.with_params(logprobs=True, temperature=temperature)
         return request.with_context(probing=True, seed=self._seed())
 
     def _hear(self, happening: Piece | Landed | Failed, rollouts: dict[int, Rollout], branches: Branches) -> None:
