@@ -12,6 +12,7 @@ from forethought import Engine, Policy, UpstreamStatus
 from forethought.cli.recorder import Recorder
 from forethought.cli.tree import RunTree
 from forethought.judge.majority import Majority
+from forethought.judge.pessimistic import Pessimistic
 from forethought.search.vote import Vote
 from forethought.steer.limit import Limit
 from forethought.testing import Script, Scripted
@@ -49,6 +50,15 @@ async def test_answers_of_the_branches() -> None:
 async def test_the_vote_is_counted() -> None:
     """A vote's own line says who got how many votes."""
     assert "42×2" in (await drawn(Scripted("42"), TWO))[1]
+
+
+async def test_what_a_judge_asks_stands_apart() -> None:
+    """Its questions have a line of their own, and those of later samples keep their answers."""
+    backend = Scripted("41", "42", "42", "42", "I cannot tell.")
+    policy = Policy("p", layers=(Vote(8, judge=Pessimistic(verifications=1)),))
+    lines = await drawn(backend, policy)
+    assert sum(line.split()[1] == "judge" for line in lines[2:]) == 1
+    assert sum(line.split()[1] in ("41", "42", "I") for line in lines[2:]) == 8
 
 
 async def test_cancelled_branches_say_so() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 from rich.tree import Tree
 
+from ..search.hearing import JUDGE
 from ..trace import RunNode
 
 NAME_WIDTH = 28
@@ -38,9 +40,10 @@ class RunTree:
 def _grow(tree: Tree, node: RunNode, depth: int, bar: int) -> None:
     answers = _answers(node)
     winner = _facts(node, "decided").get("text")
-    for index, child in enumerate(node.children):
+    places = count()
+    for child in node.children:
+        answer = None if child.name == JUDGE else answers.get(next(places))
         shown = _only_call(child)
-        answer = answers.get(index)
         name = _named(shown) if answer is None else _answered(answer, won=answer == winner)
         _grow(tree.add(_line(shown, name, depth, bar)), shown, depth + 1, bar)
 
@@ -56,7 +59,7 @@ def _named(node: RunNode) -> Text:
     if node.operation == "chat":
         return Text(_short(node.name), style="dim")
     votes: Mapping[str, int] = _facts(node, "decided").get("votes", {})
-    tally = " ".join(f"{_short(answer, 12)}×{count}" for answer, count in votes.items())
+    tally = " ".join(f"{_short(answer, 12)}×{times}" for answer, times in votes.items())
     return Text.assemble((node.name, "bold cyan"), "  " if tally else "", tally)
 
 

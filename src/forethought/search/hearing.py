@@ -11,18 +11,20 @@ from ..pricing import Prices
 from ..wire import JSON, Note
 from .fanout import Branches, Failed, Landed
 
+JUDGE = "judge"
+"""The name of the node below which the questions of a judge stand in the run."""
+
 
 @dataclass(slots=True)
 class Hearing:
     """Asks what one judge wants to know: in flight is what it wants now, and nothing else.
 
     Its branches are numbered from `first` on, clear of those of the samples. In the run they are below a node of
-    their own, which is named `name` and opened with the first question.
+    their own, which is opened with the first question.
     """
 
     judge: Inquiring
     first: int
-    name: str = "judge"
     calls: int = 0
     usage: Usage = Usage()
     _open: dict[int, Inquiry] = field(default_factory=dict[int, Inquiry])
@@ -60,7 +62,7 @@ class Hearing:
     def close(self) -> None:
         """Nothing more will be asked."""
         if self._node is not None:
-            self._node.end()
+            self._node.end("heard")
 
     @property
     def report(self) -> JSON:
@@ -71,7 +73,7 @@ class Hearing:
     def _start(self, branches: Branches, index: int, inquiry: Inquiry, *, of: int) -> None:
         request = inquiry.request
         if request.context.node is not None:
-            self._node = self._node or request.context.node.child(self.name)
+            self._node = self._node or request.context.node.child(JUDGE)
             request = request.with_context(node=self._node)
         backend = None if inquiry.backend is None else _paid(inquiry.backend)
         self._open[index] = inquiry
