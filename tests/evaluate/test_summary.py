@@ -48,6 +48,15 @@ def test_only_problems_that_both_answered_are_compared() -> None:
     assert (found.problems, found.accuracy.value, found.tokens.value) == (2, 0.5, 0)
 
 
+def test_what_is_cached_need_not_be_computed() -> None:
+    """Reading again what is cached adds tokens and no computation; what is written is told apart."""
+    again = Usage(prompt_tokens=100, completion_tokens=10, cached_tokens=90)
+    found = contrast(
+        "a", [outcome(0, usage=again)], "b", [outcome(0, usage=Usage(prompt_tokens=10, completion_tokens=10))]
+    )
+    assert (found.tokens.value, found.computed.value, found.written.value) == (4.5, 0, 0)
+
+
 def test_a_clear_gain_is_significant() -> None:
     """Ten problems more of ten right, and none less, is no accident."""
     found = contrast("a", [outcome(i) for i in range(10)], "b", [outcome(i, right=False) for i in range(10)])

@@ -40,6 +40,11 @@ class Outcome:
         """Tokens read and written."""
         return self.usage.total_tokens
 
+    @property
+    def computed(self) -> int:
+        """Tokens but for those read from a cache."""
+        return self.usage.total_tokens - self.usage.cached_tokens
+
 
 class Journal:
     """Outcomes by key, kept in a file of JSON lines where one is given; the latest of a key counts.

@@ -25,7 +25,7 @@ def report(results: Mapping[str, Sequence[Outcome]], *, levels: bool = False) ->
     summaries = [summarize(name, outcomes) for name, outcomes in shown.items()]
     parts: list[RenderableType] = [_overview(summaries)]
     if len(shown) > 1:
-        parts += ["", _findings(shown)]
+        parts += ["", *_differences(shown)]
     if levels and shown:
         parts += ["", _by_difficulty(shown)]
     return Group(*parts, *_remarks(summaries))
@@ -51,30 +51,36 @@ def _overview(summaries: Sequence[Summary]) -> Table:
     return table
 
 
-def _findings(results: Mapping[str, Sequence[Outcome]]) -> Table:
+def _differences(results: Mapping[str, Sequence[Outcome]]) -> tuple[Table, str, Table]:
+    """How each policy differs from the first, as numbers and in words."""
     (base, theirs), *others = results.items()
-    lines = Table.grid(padding=(0, 1))
+    numbers = _table("points", "tokens", "computed", "written", first=f"against {base}")
+    words = Table.grid(padding=(0, 1))
     for name, ours in others:
-        lines.add_row(" •", _finding(contrast(name, ours, base, theirs)))
-    return lines
+        found = contrast(name, ours, base, theirs)
+        changes = (found.tokens, found.computed, found.written)
+        numbers.add_row(Text(name, NAME), _change(found.accuracy, "{:+.1f}"), *(_change(each) for each in changes))
+        words.add_row(
+            " •", Text.assemble((name, NAME), f" against {base}, on {found.problems} problems: ", _said(found))
+        )
+    return numbers, "", words
 
 
-def _finding(found: Contrast) -> Text:
-    accuracy, tokens = _scaled(found.accuracy), _scaled(found.tokens)
-    return Text.assemble(
-        (found.policy, NAME),
-        f" against {found.base}, on {found.problems} problems: ",
-        f"accuracy {accuracy.value:+.1f} points ({_between(accuracy, '{:+.1f}', ' to ')}), ",
-        f"tokens {tokens.value:+.0f} % ({_between(tokens, '{:+.0f}', ' to ')}): ",
-        (f"{_in_words(found)}.", "bold"),
-    )
+def _change(found: Estimate, form: str = "{:+.0f} %") -> str:
+    scaled = _scaled(found)
+    return _above(form.format(scaled.value), _between(scaled, form.removesuffix(" %"), " to "))
 
 
-def _in_words(found: Contrast) -> str:
-    accuracy = "more accurate" if found.accuracy.value > 0 else "less accurate"
-    tokens = "more tokens" if found.tokens.value > 0 else "fewer tokens"
-    said = [accuracy] * found.significant + [tokens] * found.tokens.excludes_zero
-    return f"significantly {' and '.join(said)}" if said else "no significant difference"
+def _said(found: Contrast) -> str:
+    accuracy = [f"{_more(found.accuracy, 'more', 'less')} accurate"] if found.significant else []
+    changes = {"tokens": found.tokens, "computed": found.computed, "written": found.written}
+    tokens = [f"{_more(each, 'more', 'fewer')} {name}" for name, each in changes.items() if each.excludes_zero]
+    said = ", ".join([*accuracy, *tokens])
+    return f"significantly {said}." if said else "no significant difference."
+
+
+def _more(found: Estimate, more: str, less: str) -> str:
+    return more if found.value > 0 else less
 
 
 def _by_difficulty(results: Mapping[str, Sequence[Outcome]]) -> RenderableType:
@@ -94,8 +100,8 @@ def _by_difficulty(results: Mapping[str, Sequence[Outcome]]) -> RenderableType:
 
 def _remarks(summaries: Sequence[Summary]) -> Iterator[RenderableType]:
     yield Text(
-        "Means per answered problem, with 95 % intervals; tokens are those of all calls. A difference in accuracy is "
-        "significant where McNemar's exact test agrees with the interval.",
+        "Means per answered problem, with 95 % intervals. Tokens are those of all calls; computed are those not read "
+        "from a cache. Accuracy differs significantly where McNemar's exact test agrees with the interval.",
         "dim",
     )
     for each in summaries:
@@ -107,9 +113,9 @@ def _remarks(summaries: Sequence[Summary]) -> Iterator[RenderableType]:
             )
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, first: str = "") -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", overflow="fold")
+    table.add_column(Text(first), overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -39,8 +39,9 @@ class Summary:
 class Contrast:
     """`policy` against `base` on the `problems` that both have answered.
 
-    `accuracy` is a difference of shares, `tokens` a change as a share of the base's. `significant` says whether
-    accuracy differs beyond chance, by the bootstrap and by McNemar's exact test.
+    `accuracy` is a difference of shares; the others are changes as shares of the base's: of all `tokens`, of those
+    `computed`, which are not read from a cache, and of those `written`. `significant` says whether accuracy
+    differs beyond chance, by the bootstrap and by McNemar's exact test.
     """
 
     policy: str
@@ -48,6 +49,8 @@ class Contrast:
     problems: int
     accuracy: Estimate
     tokens: Estimate
+    computed: Estimate
+    written: Estimate
     significant: bool
 
 
@@ -79,15 +82,18 @@ def contrast(policy: str, ours: Iterable[Outcome], base: str, theirs: Iterable[O
     """`policy` against `base`, problem by problem."""
     left, right = _answered(ours), _answered(theirs)
     both = sorted(left.keys() & right.keys())
-    mine, other = [bool(left[i].right) for i in both], [bool(right[i].right) for i in both]
-    accuracy = gap(mine, other)
+    mine, other = [left[i] for i in both], [right[i] for i in both]
+    hits, theirs_hit = [bool(each.right) for each in mine], [bool(each.right) for each in other]
+    accuracy = gap(hits, theirs_hit)
     return Contrast(
         policy,
         base,
         len(both),
         accuracy,
-        growth([left[i].tokens for i in both], [right[i].tokens for i in both]),
-        accuracy.excludes_zero and differ(mine, other),
+        growth([each.tokens for each in mine], [each.tokens for each in other]),
+        growth([each.computed for each in mine], [each.computed for each in other]),
+        growth([each.usage.completion_tokens for each in mine], [each.usage.completion_tokens for each in other]),
+        accuracy.excludes_zero and differ(hits, theirs_hit),
     )
 
 
