@@ -167,6 +167,15 @@ def test_the_question_is_put_in_the_users_turn() -> None:
     assert "\nIt is 7.\n" in asked.question
 
 
+def test_the_thinking_is_not_shown() -> None:
+    """A verifier sees the solution and not how it was found."""
+    opened = Pessimistic(eager=True).open(2, QUESTION)
+    opened.add(candidate(0, "7", "<think>perhaps 8</think>\nIt is 7."))
+    shown = opened.inquiries()[0].request.question
+    assert "perhaps" not in shown
+    assert "\nIt is 7.\n" in shown
+
+
 def test_images_stay() -> None:
     """A turn of several parts gets one more."""
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:,"}}]

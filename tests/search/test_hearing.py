@@ -139,6 +139,15 @@ async def test_a_verifier_of_ones_own_is_asked() -> None:
     assert {request.model for request in verifier.requests} == {""}
 
 
+async def test_an_engine_verifies_within_the_run() -> None:
+    """An engine as verifier draws on the same budget and is charged once."""
+    below, verifier = model("41", "42"), model(right="42")
+    vote = Vote(samples=4, judge=Pessimistic(verifications=2, verifier=Engine(verifier)))
+    policy = Policy("p", budget=Budget(request_limit=7), layers=(vote,))
+    answer = await Engine(below, policy).complete(QUESTION)
+    assert answer.usage.requests == len(below.requests) + len(verifier.requests) <= 7
+
+
 async def test_a_verifier_that_fails_leaves_the_majority() -> None:
     """A failed verification is no verdict, and the answer is that of the vote."""
     verifier = Scripted(Script(error=UpstreamTimeout("silent")))

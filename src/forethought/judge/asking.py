@@ -78,7 +78,7 @@ def in_place_of_last_turn(request: Request, text: str) -> tuple[JSON, ...]:
 
 def solution_of(candidate: Candidate) -> str:
     """What is shown of a candidate: its text without the thinking, or the calls that it makes."""
-    return candidate.completion.text.strip() or candidate.answer
+    return candidate.completion.text.rpartition("</think>")[2].strip() or candidate.answer
 
 
 def code_for(*texts: str) -> str:
