@@ -17,6 +17,7 @@ from .summary import Summary
 try:
     mpl: Any = import_module("matplotlib")  # its own types are half unknown
     figures: Any = import_module("matplotlib.figure")
+    tickers: Any = import_module("matplotlib.ticker")
 except ModuleNotFoundError as missing:
     raise MissingExtra(missing.name or "matplotlib", "evaluate") from missing
 
@@ -69,7 +70,8 @@ def _fill(axes: Any, summaries: Sequence[Summary]) -> None:
     axes.set_ylabel("accuracy, %; bars are 95 % intervals")
     tokens = [each.tokens.value for each in drawn]
     if tokens and max(tokens) > 10 * min(tokens) > 0:
-        axes.set_xscale("log")
+        axes.set_xscale("log", subs=[])
+        axes.xaxis.set_major_locator(tickers.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=True, alpha=0.2)
     if drawn:
