@@ -55,6 +55,7 @@ class Ballot:
     def __init__(self, rule: Majority, samples: int) -> None:
         self._rule = rule
         self._standing = Standing(samples)
+        self._counts = self._standing.counts
 
     def add(self, candidate: Candidate, /) -> None:
         self._standing.add(candidate)
@@ -96,7 +97,7 @@ class Ballot:
         return to_come == 0 or self._is_certain(more, to_come) or self._is_confident(more)
 
     def _is_certain(self, more: int, to_come: int) -> bool:
-        counts, winner = self._standing.counts, self._standing.majority
+        counts, winner = self._counts, self._standing.majority
         if winner is None:
             return more > to_come
         if sum(counts) + more < self._rule.min_votes:
@@ -105,7 +106,7 @@ class Ballot:
         return max(rivals, default=0) + to_come < counts[winner] + more
 
     def _is_confident(self, more: int = 0) -> bool:
-        counts = self._standing.counts
+        counts = self._counts
         if self._rule.confidence >= 1 or sum(counts) + more < self._rule.min_votes:
             return False
         first, second, *_ = (*sorted(counts, reverse=True), 0, 0)

@@ -16,8 +16,8 @@ class Standing:
     """The candidates of a search for up to `samples`, put together by equivalence of their answers.
 
     A candidate without an answer (cut off in mid-thought) has landed, but belongs to no cluster. Clusters are
-    numbered in the order in which they began. The champion of each is its candidate of the lowest index, which
-    does not depend on who landed first.
+    numbered in the order in which they began, and `counts` says how many members each has by now. The champion of
+    each is its candidate of the lowest index, which does not depend on who landed first.
     """
 
     def __init__(self, samples: int) -> None:
@@ -26,6 +26,7 @@ class Standing:
         self.members: list[list[Candidate]] = []
         self.champions: list[Candidate] = []
         self._clusters = Clusters()
+        self.counts: Sequence[int] = self._clusters.counts
 
     def add(self, candidate: Candidate) -> int | None:
         """The cluster that `candidate` joined or began; None where it has no answer."""
@@ -36,7 +37,8 @@ class Standing:
             self.champions.append(candidate)
         elif cluster is not None:
             self.members[cluster].append(candidate)
-            self.champions[cluster] = min(self.champions[cluster], candidate, key=lambda each: each.index)
+            if candidate.index < self.champions[cluster].index:
+                self.champions[cluster] = candidate
         return cluster
 
     def miss(self) -> None:
@@ -47,11 +49,6 @@ class Standing:
     def to_come(self) -> int:
         """Samples that may still land."""
         return max(0, self.samples - len(self.landed))
-
-    @property
-    def counts(self) -> Sequence[int]:
-        """How many candidates each cluster has."""
-        return self._clusters.counts
 
     @property
     def majority(self) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from ..answers import extract
 from ..context import Usage
@@ -75,8 +75,7 @@ class Poll:
     hearing: Hearing | None = field(init=False)
 
     def __post_init__(self) -> None:
-        judge: object = self.judge
-        self.hearing = Hearing(judge, first=self.vote.samples) if isinstance(judge, Inquiring) else None
+        self.hearing = Hearing(self.judge, first=self.vote.samples) if _asks(self.judge) else None
 
     async def events(self, branches: Branches) -> AsyncGenerator[Event, None]:
         self._start(branches)
@@ -152,6 +151,10 @@ class Poll:
             "samples_saved": spared,
             "tokens_saved": round(spared * written / len(self.candidates)),
         }
+
+
+def _asks(judge: object) -> TypeGuard[Inquiring]:
+    return issubclass(type(judge), Inquiring)  # which, unlike isinstance, remembers its answer
 
 
 def _indexed(answer: Completion) -> tuple[dict[str, Any], ...]:
