@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkab
 
 import typer
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .. import answers
 from ..errors import MissingCapability
 from ..evaluate.problems import Exam, exam
 from ..ports import Backend
@@ -147,6 +149,10 @@ def steer_vector(
 
 async def _run(plan: Plan) -> None:
     to_sample, to_try = _exams(plan)
+    # The statistics are an extra, and take longer to import than all the rest.
+    trial: Any = import_module("forethought.cli.steer_vector_trial") if to_try and to_try.problems else None
+    if _is_file(plan.problems):
+        await answers.load()  # what compares the answers of a file
     page = to_pipe()
     with _bars() as bars:
         async with plan.source.opened() as backend:
@@ -156,20 +162,24 @@ async def _run(plan: Plan) -> None:
             told = _bar(bars, "reading states", len(pairs))
             derived = await backend.derive_vector(pairs, plan.out, at=plan.at, told=told)
         page.print(_summary(plan, pairs, derived), soft_wrap=True)
-        if to_try is not None and to_try.problems:
-            page.print("", await _try(plan, to_try, bars), sep="\n")
+        if to_try is not None and trial is not None:
+            page.print("", await _try(plan, to_try, trial, bars), sep="\n")
 
 
 def _exams(plan: Plan) -> tuple[Exam | None, Exam | None]:
     """Problems to sample on, and others to try on; the rows of a file are parted, other sets have splits."""
     if plan.problems is None:
         return None, None
-    if not plan.problems.endswith(".jsonl"):
+    if not _is_file(plan.problems):
         to_sample = exam(plan.problems, plan.count, split="train", seed=plan.seed)
         return to_sample, exam(plan.problems, plan.tries, split="test", seed=plan.seed)
     whole = exam(plan.problems, plan.count + plan.tries, seed=plan.seed)
     cut = min(plan.count, (len(whole.problems) + 1) // 2)
     return replace(whole, problems=whole.problems[:cut]), replace(whole, problems=whole.problems[cut:][: plan.tries])
+
+
+def _is_file(problems: str | None) -> bool:
+    return problems is not None and problems.endswith(".jsonl")
 
 
 async def _pairs(plan: Plan, backend: Backend, asked: Exam | None, bars: Progress) -> Sequence[Pair]:
@@ -186,9 +196,8 @@ async def _pairs(plan: Plan, backend: Backend, asked: Exam | None, bars: Progres
     return found
 
 
-async def _try(plan: Plan, asked: Exam, bars: Progress) -> RenderableType:
-    # The statistics are an extra, and take longer to import than all the rest.
-    trial: Any = import_module("forethought.cli.steer_vector_trial")
+async def _try(plan: Plan, asked: Exam, trial: Any, bars: Progress) -> RenderableType:
+    """What the vector does to the problems of `asked` at every scale; `trial` is the module that tries it."""
     found: list[Any] = []
     for scale in plan.scales:
         told = _bar(bars, f"trying scale {scale:g}", len(asked.problems))
@@ -205,8 +214,8 @@ def _summary(plan: Plan, pairs: Sequence[Pair], derived: Derived) -> str:
     short, long = derived.toward_tokens, derived.away_tokens
     lengths = ", ".join(f"{layer}: {norm:.2f}" for layer, norm in derived.norms.items())
     return (
-        f"[bold]{plan.out}[/bold]: {len(pairs)} pairs of thoughts, {short:.1f} tokens against {long:.1f} on average\n"
-        f"length of the direction by layer: {lengths}"
+        f"[bold]{escape(str(plan.out))}[/bold]: {len(pairs)} pairs of thoughts, "
+        f"{short:.1f} tokens against {long:.1f} on average\nlength of the direction by layer: {lengths}"
     )
 
 
