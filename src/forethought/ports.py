@@ -241,7 +241,7 @@ class Inquiring(Protocol):
     """A judge that asks about its candidates; it does no I/O itself, the search asks for it.
 
     `inquiries` are the questions it wants answered now. The search reads them after everything that happens,
-    asks those that are new and calls off those that are no longer among them.
+    asks those that are new and calls off those that are no longer among them; none is asked a second time.
     """
 
     def inquiries(self) -> Sequence[Inquiry]: ...

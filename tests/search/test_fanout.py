@@ -126,3 +126,28 @@ def test_votes_in_votes_leave_nothing(stop: int, how: str) -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
+
+
+async def test_a_branch_with_a_place_and_a_backend_of_its_own() -> None:
+    """It has the seed of its place, asks whom it was given, and shifts the numbers of no other."""
+    backend, other = Scripted("1"), Scripted("2")
+    async with fan_out(backend) as branches:
+        started = [
+            branches.start(Request.of("?", seed=7)),
+            branches.start(Request.of("?", seed=7), at=9, backend=other),
+            branches.start(Request.of("?", seed=7)),
+        ]
+        landed = {each.index: each.completion.text async for each in branches if isinstance(each, Landed)}
+    assert started == [0, 9, 1]
+    assert landed == {0: "1", 9: "2", 1: "1"}
+    assert len({request.params["seed"] for request in (*backend.requests, *other.requests)}) == 3
+
+
+async def test_closing_waits_for_what_was_cancelled_before() -> None:
+    """A branch that was cancelled alone has ended when the branches are closed."""
+    backend = Scripted(Script("a b c", delay=60.0))
+    async with fan_out(backend) as branches:
+        first = branches.start(QUESTION)
+        await asyncio.sleep(0.01)
+        branches.cancel(first)
+        assert (await branches.close(), backend.live) == (0, 0)

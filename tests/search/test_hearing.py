@@ -14,14 +14,15 @@ from forethought.budget import Budget
 from forethought.engine import Engine
 from forethought.errors import UpstreamTimeout
 from forethought.fold import complete
+from forethought.judge.majority import Ballot, Majority
 from forethought.judge.pessimistic import Pessimistic
 from forethought.policy import Policy
-from forethought.ports import Bound
+from forethought.ports import Bound, Inquiry
 from forethought.search.deepen import DeepenSamples
 from forethought.search.vote import Vote
 from forethought.stack import stack
 from forethought.testing import Script, Scripted
-from forethought.wire import Delta, Note, Request
+from forethought.wire import Completion, Delta, Note, Request
 
 QUESTION = Request.of("What is six times seven?")
 PESSIMISTIC = Vote(samples=5, judge=Pessimistic(verifications=2))
@@ -207,6 +208,38 @@ async def test_rounds_are_verified_too() -> None:
     layer = DeepenSamples(first=2, samples=4, judge=Pessimistic(verifications=1))
     answer = await complete(stack(model("41", "42", "41", "41"), [layer]), QUESTION)
     assert answer.text == "42"
+
+
+class Curious(Ballot):
+    """A judge from elsewhere that never stops wanting to know the same."""
+
+    request: Request
+
+    def inquiries(self) -> list[Inquiry]:
+        return [Inquiry(0, self.request)]
+
+    def answered(self, _inquiry: Inquiry, completion: Completion | None, /) -> str:
+        return "" if completion is None else completion.text
+
+    def missed(self) -> None:
+        """It does not wait for anybody."""
+
+
+class Curiosity(Majority):
+    """The rule that opens it."""
+
+    def open(self, samples: int, request: Request | None = None, /) -> Ballot:
+        judge = Curious(self, samples)
+        judge.request = request or QUESTION
+        return judge
+
+
+async def test_nothing_is_asked_twice() -> None:
+    """A judge that wants an answer again has had it."""
+    backend = Scripted("42")
+    answer = await complete(stack(backend, [Vote(samples=3, judge=Curiosity(confidence=1.0))]), QUESTION)
+    assert answer.done.report["judge_calls"] == 1
+    assert len(backend.requests) <= 4
 
 
 def test_worst_case() -> None:

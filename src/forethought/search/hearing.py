@@ -17,7 +17,7 @@ JUDGE = "judge"
 
 @dataclass(slots=True)
 class Hearing:
-    """Asks what one judge wants to know: in flight is what it wants now, and nothing else.
+    """Asks what one judge wants to know: in flight is what it wants now, and nothing twice.
 
     Its branches are numbered from `first` on, clear of those of the samples. In the run they are below a node of
     their own, which is opened with the first question.
@@ -25,8 +25,8 @@ class Hearing:
 
     judge: Inquiring
     first: int
-    calls: int = 0
     usage: Usage = Usage()
+    _asked: set[int] = field(default_factory=set[int])
     _open: dict[int, Inquiry] = field(default_factory=dict[int, Inquiry])
     _node: Node | None = None
 
@@ -36,7 +36,7 @@ class Hearing:
         for index in self._open.keys() - wanted.keys():
             branches.cancel(index)
             del self._open[index]
-        new = {index: inquiry for index, inquiry in wanted.items() if index not in self._open}
+        new = {index: inquiry for index, inquiry in wanted.items() if index not in self._asked}
         share = len(branches.running) + len(new)
         for index, inquiry in new.items():
             self._start(branches, index, inquiry, of=share)
@@ -68,7 +68,7 @@ class Hearing:
     def report(self) -> JSON:
         """What judging took, calls that were called off included where the run is recorded."""
         usage = self.usage if self._node is None else self._node.usage
-        return {"judge_calls": self.calls, "judge_tokens": usage.total_tokens}
+        return {"judge_calls": len(self._asked), "judge_tokens": usage.total_tokens}
 
     def _start(self, branches: Branches, index: int, inquiry: Inquiry, *, of: int) -> None:
         request = inquiry.request
@@ -77,7 +77,7 @@ class Hearing:
             request = request.with_context(node=self._node)
         backend = None if inquiry.backend is None else _paid(inquiry.backend)
         self._open[index] = inquiry
-        self.calls += 1
+        self._asked.add(index)
         branches.start(request, of=of, at=index, backend=backend)
 
 
