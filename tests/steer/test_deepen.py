@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from forethought.errors import InvalidPolicy
 from forethought.fold import complete
+from forethought.plugins import load
 from forethought.policy import Policy
 from forethought.ports import Bound, Capabilities, Continuation, Continue, Ended, Inject, Probe, Probed, Situation
 from forethought.stack import stack
 from forethought.steer.deepen import Deepen
 from forethought.testing import Script, Scripted
 from forethought.wire import Delta, Request
+from forethought_adapters.pocket import open_backend
 
 QUESTION = Request.of("What is six times seven?")
 LETTERS = Capabilities("letters", Continuation.RAW, chars_per_token=1.0, local=True)
@@ -125,6 +127,18 @@ async def test_fallback_turn() -> None:
     assert [message["role"] for message in backend.requests[1].messages] == ["user", "assistant", "user"]
     assert backend.requests[1].messages[2]["content"] == "Again."
     assert (answer.text, answer.reasoning) == ("42", "so 41\n\ncheck?! so 42")
+
+
+async def test_on_the_pocket_model() -> None:
+    """On a real model a hard problem is worked out again after the trigger, and still ends in an answer."""
+    pytest.importorskip("llama_cpp")
+    layer = Deepen(first=48, longest=64, lines=0, guard=False, trigger="Wait, again\n")
+    problems = load("forethought.problems", "pocket").problems("test", 3, seed=1, difficulty=8)
+    async with open_backend() as backend:
+        asked = [Request(tuple(problem.messages), {"temperature": 0.0}) for problem in problems]
+        answers = [await complete(stack(backend, [layer]), request) for request in asked]
+    assert any("Wait, again\n" in answer.reasoning for answer in answers)
+    assert all(answer.text.isdigit() for answer in answers)
 
 
 def test_policy_round_trip() -> None:
