@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from forethought import Policy, plugins
+from forethought.cli.kinds import markdown
 from forethought.policy import JUDGES, LAYERS, available
 
 from .conftest import Forethought
@@ -103,3 +104,9 @@ async def test_unknown_kind(forethought: Forethought) -> None:
     finished = await forethought("policies", "kinds", "veto")
     assert finished.code != 0
     assert "majority" in finished.err
+
+
+def test_reference_in_the_readme() -> None:
+    """The table of kinds in the README is the one that the code writes."""
+    readme = Path(__file__).parents[2] / "README.md"
+    assert markdown() in readme.read_text(encoding="utf-8")
