@@ -73,7 +73,7 @@ def calibrate(
     written = Calibration(found[0].detector, name, {**found[0].measured, "false_stops": false_stops})
     file.write_text(json.dumps(written.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     to_pipe().print(_table(found))
-    to_people().print(_advice(found[0], file), soft_wrap=True)
+    to_people().print(_advice(found[0], file, lines), soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _row(found: Found) -> Iterator[Any]:
     yield from (f"{share:.1%}" for share in (found.saved, found.lost, found.gained))
 
 
-def _advice(best: Found, file: Path) -> str:
+def _advice(best: Found, file: Path, lines: int) -> str:
     if not best.saved:
         return f"{file} never stops a thought: nothing that was read allows it at this loss; ask more problems."
-    return f'{file} holds the first; use it with: kind = "compress", calibration = "{file}"'
+    return f'{file} holds the first; use it with: kind = "compress", calibration = "{file}", lines = {lines}'
