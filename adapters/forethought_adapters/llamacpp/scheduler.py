@@ -10,22 +10,21 @@ from typing import Any, Protocol
 
 from forethought.errors import InvalidRequest
 from forethought.thinking import Tags
-from forethought.wire import Delta, FinishReason, TokenLogprob
+from forethought.wire import Delta, FinishReason
 
 from .cells import Cells
 from .gate import Automaton, Gate
 from .guard import CUT
 from .job import Job
-from .sampling import Picked
+from .pieces import Pieces, Speller
 from .sequence import Outcome, Sequence, common
 from .state import Occupancy
-from .writing import Writer
 
 HEADROOM = 32
 """Cells that must be free for each admitted sequence to write into; beyond that the youngest has to give way."""
 
 
-class Native(Protocol):
+class Native(Speller, Protocol):
     """What the scheduler needs of a model; `native.Model` is the real one."""
 
     @property
@@ -33,7 +32,6 @@ class Native(Protocol):
     @property
     def vocabulary(self) -> int: ...
     def tokenize(self, text: str, *, begin: bool = True) -> list[int]: ...
-    def piece(self, token: int, *, special: bool) -> bytes: ...
     def is_end(self, token: int) -> bool: ...
     def automaton(self, grammar: str) -> Automaton | None: ...
     def decode(self, tokens: Rows[int], positions: Rows[int], slots: Rows[int], wanted: Rows[bool]) -> Any: ...
@@ -80,7 +78,7 @@ class Scheduler:
         self._live: list[Sequence] = []
         self._parked: list[Sequence] = []
         self._evaluated = 0
-        self._pieces = dict[int, bytes](), dict[int, bytes]()  # where no calls are read, and where they are
+        self._pieces = Pieces(native)
 
     @property
     def occupancy(self) -> Occupancy:
@@ -249,8 +247,8 @@ class Scheduler:
             return
         sequence.tokens.append(picked.token)
         sequence.written += 1
-        logprob = self._logprob(picked) if sequence.sampler.measures else None
-        delta = sequence.writer.write(self._piece(picked.token, sequence.writer), logprob)
+        logprob = self._pieces.logprob(picked) if sequence.sampler.measures else None
+        delta = sequence.writer.write(self._pieces.shown(picked.token, sequence.writer), logprob)
         if delta is not None:
             yield delta
         if sequence.writer.stopped or not sequence.left:
@@ -288,22 +286,6 @@ class Scheduler:
         self._cells.drop(sequence.cells)
         self._slots.append(sequence.slot)
         sequence.cells, sequence.slot, sequence.source, sequence.share = [], -1, None, 0
-
-    def _piece(self, token: int, writer: Writer) -> bytes:
-        """The bytes a token shows; of the control tokens only those by which `writer` goes show any."""
-        pieces = self._pieces[writer.reads_calls]
-        piece = pieces.get(token)
-        if piece is None:
-            whole = self._native.piece(token, special=True)
-            piece = pieces[token] = whole if writer.knows(whole) else self._native.piece(token, special=False)
-        return piece
-
-    def _logprob(self, picked: Picked) -> TokenLogprob:
-        top = tuple((self._name(token), logprob) for token, logprob in picked.top)
-        return TokenLogprob(self._name(picked.token), picked.logprob, top)
-
-    def _name(self, token: int) -> str:
-        return self._native.piece(token, special=True).decode("utf-8", "replace")
 
 
 def _promised(sequence: Sequence) -> int:
