@@ -16,10 +16,10 @@ from ..errors import BudgetExceeded, ForethoughtError, InvalidPolicy
 from ..ports import IN_CODE, Backend, Bound, Capabilities, Continuation
 from ..tally import prompt_estimate
 from ..wire import JSON, Completion, Delta, Done, Event, Note, Prefix, Request
-from .fanout import Branches, Failed, Landed, Piece, fan_out
+from .candidates import Look
 from .foresight import Valuation, softmax
-from .rollout import Reach, Rollout, merge
-from .tooling import REHEARSED, Rehearsed, Tool
+from .rollout import Reach, Rollout
+from .tooling import Tool
 
 LEAST = 8
 """A round is begun only where each rollout can have so many tokens for each of its steps."""
@@ -180,46 +180,17 @@ class _Search:
     async def _look(self, width: int, reach: Reach) -> list[Rollout]:
         """The candidates, at most `width`, that differ and are whole, each with its rollout."""
         request = self._branch_request(reach)
-        rollouts: dict[int, Rollout] = {}
-        tools = self.layer.tools
-        inner = Rehearsed(self.inner, tools, rounds=reach.ahead) if tools else self.inner
-        async with fan_out(inner) as branches:
-            for _ in range(width):
-                rollouts[branches.start(request, of=width)] = Rollout(reach)
-            async for happening in branches:
-                self._hear(happening, rollouts, branches)
-        self._count(request, rollouts.values())
-        return self._whole(rollouts.values())
+        look = Look(reach, self._chars_per_token, merging=not self.layer.paper)
+        await look.take(self.inner, request, width, self.layer.tools)
+        self.errors += look.errors
+        self._count(request, look.rollouts.values())
+        return self._whole(look.rollouts.values())
 
     def _branch_request(self, reach: Reach) -> Request:
         request = self._going_on().with_max_tokens(reach.tokens)
         temperature = request.params.get("temperature") or self.layer.temperature
         request = request.with_params(logprobs=True, temperature=temperature)
         return request.with_context(probing=True, seed=self._seed())
-
-    def _hear(self, happening: Piece | Landed | Failed, rollouts: dict[int, Rollout], branches: Branches) -> None:
-        """Take what a branch says; cut those that go far enough, say what another says, or have no rival."""
-        index = happening.index
-        rollout = rollouts[index]
-        if isinstance(happening, Failed):
-            self.errors.append(happening.error)
-            rollout.drop()
-        elif not rollout.over:
-            self._add(happening, rollout)
-        if not self.layer.paper:
-            merge(rollouts.values())
-        for each, other in rollouts.items():
-            if other.enough and each in branches.running:
-                other.over = True
-                branches.cancel(each)
-
-    def _add(self, happening: Piece | Landed, rollout: Rollout) -> None:
-        if isinstance(happening, Landed):
-            rollout.land(happening.completion)
-        elif isinstance(happening.event, Delta):
-            rollout.add(happening.event, self._chars_per_token)
-        elif isinstance(happening.event, Note) and happening.event.kind == REHEARSED:
-            rollout.rehearse()
 
     def _count(self, request: Request, rollouts: Collection[Rollout]) -> None:
         prompt = prompt_estimate(request, self._chars_per_token)
