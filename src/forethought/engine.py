@@ -12,6 +12,7 @@ from . import policy
 from .budget import Budget, current_scope
 from .context import Node, Scope
 from .fold import complete
+from .learn.feedback import tell
 from .ledger import BudgetScope
 from .meter import Metered
 from .otel import OtelSink
@@ -78,6 +79,15 @@ class Engine:
     async def ask(self, question: str, /, *, system: str | None = None, **params: Any) -> Completion:
         """Answer a question in words; `params` are fields of the chat-completions body."""
         return await self.complete(Request.of(question, system=system, **params))
+
+    async def feedback(self, run_id: str, score: float, *, answer: str | None = None) -> bool:
+        """Say how good the answer of a run was, 0 to 1, or with `answer` what would have been right.
+
+        `run_id` is that of `completion.run`. Every layer of the policy that learns is told, and the backend where
+        that does; True where one of them knew the run. Raises InvalidRequest naming a field that is wrong, and
+        StoreError where what was learned cannot be kept.
+        """
+        return await tell((self.policy, self.backend), run_id, score, answer=answer)
 
     def _scope(self, outer: Scope | None) -> Scope | None:
         """The scope of one answer; None, which costs nothing, where there is nothing to hold."""

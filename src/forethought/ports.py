@@ -97,6 +97,19 @@ class Demanding(Protocol):
         ...
 
 
+@runtime_checkable
+class Learning(Protocol):
+    """A layer, or a backend, that learns from how good its answers turned out to be."""
+
+    async def feedback(self, run_id: str, score: float, *, answer: str | None = None) -> bool:
+        """Take the `score`, 0 to 1, of what run `run_id` answered; `answer` says what it should have been.
+
+        True where it knew the run. Whoever knows the id of a run may say how good it was: it is not to be guessed.
+        Raises StoreError where what was learned cannot be kept.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Continue:
     """Let the stream go on.

@@ -193,6 +193,11 @@ class Completion:
         return self.done.finish_reason
 
     @property
+    def run(self) -> str:
+        """The id of the run that gave this answer, which feedback on it names; "" where no engine ran."""
+        return str(self.done.report.get("run") or "")
+
+    @property
     def message(self) -> dict[str, Any]:
         """The assistant message in chat-completions form; `content` is null when only tools are called."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text or (None if self.tool_calls else "")}
