@@ -1,4 +1,4 @@
-"""Answers the body of a chat-completions request, whole or streamed."""
+"""Answers the body of a chat-completions request, whole or streamed, and takes feedback on the answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from forethought.engine import Engine
 from forethought.errors import ForethoughtError, UpstreamTimeout, UpstreamUnreachable
 from forethought.front import jsonio, sse
 from forethought.front.errors import NO_RETRY, Headers, failure_of
+from forethought.front.feedback import take
 from forethought.front.question import Question, stream, whole
 from forethought.ports import Backend
 
@@ -100,5 +101,17 @@ async def answer(body: bytes, thinking: Thinking, backend: Backend) -> Reply:
     except (UpstreamTimeout, UpstreamUnreachable):
         raise
     except ForethoughtError as error:
-        told = failure_of(error)
-        return Reply(told.status, [*(pair for pair in told.headers if pair[0] != NO_RETRY[0]), NO_RETRY], told.body)
+        return _failed(error)
+
+
+async def feedback(body: bytes, thinking: Thinking) -> Reply:
+    """What feedback on a run is answered; it goes no further than to the layers that learn."""
+    try:
+        return Reply(200, WHOLE, await take(body, thinking.selector))
+    except ForethoughtError as error:
+        return _failed(error)
+
+
+def _failed(error: ForethoughtError) -> Reply:
+    told = failure_of(error)
+    return Reply(told.status, [*(pair for pair in told.headers if pair[0] != NO_RETRY[0]), NO_RETRY], told.body)

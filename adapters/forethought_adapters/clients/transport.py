@@ -1,4 +1,4 @@
-"""The transports that are put into a client's copy: chat completions are answered by an engine, the rest passes."""
+"""The transports in a client's copy: chat completions are answered by an engine, feedback is taken, the rest passes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from forethought.clients import Thinking
+from forethought.front.feedback import PATH as FEEDBACK
 from forethought.ports import Backend
 
-from .door import Reply, Writing, answer
+from .door import Reply, Writing, answer, feedback
 from .loop import LoopThread
 from .through import Blocking, Through
 
@@ -36,6 +37,10 @@ class AsyncTransport:
     telling: Telling
 
     async def handle_async_request(self, request: Any) -> Any:
+        if is_feedback(request):
+            with self.telling(request):
+                reply = await feedback(await request.aread(), self.thinking)
+            return respond(self.httpx, reply, self._stream)
         if not is_chat(request):
             return await self.inner.send(request, stream=True)
         backend = self.backend(Through(self.inner, request, self.httpx))
@@ -68,6 +73,10 @@ class BlockingTransport:
     loop: LoopThread = field(default_factory=LoopThread)
 
     def handle_request(self, request: Any) -> Any:
+        if is_feedback(request):
+            with self.telling(request):
+                reply = self.loop.run(feedback(request.read(), self.thinking))
+            return respond(self.httpx, reply, self._stream)
         if not is_chat(request):
             return self.inner.send(request, stream=True)
         backend = self.backend(Through(Blocking(self.inner), request, self.httpx))
@@ -119,6 +128,10 @@ class Answer:
 
 def is_chat(request: Any) -> bool:
     return bool(request.method == "POST" and request.url.path.endswith("/chat/completions"))
+
+
+def is_feedback(request: Any) -> bool:
+    return bool(request.method == "POST" and request.url.path.endswith(FEEDBACK))
 
 
 def respond(httpx: Any, reply: Reply, stream: Callable[[Writing], Any]) -> Any:

@@ -12,7 +12,7 @@ from ..wire import is_array
 
 
 async def tell(holders: Iterable[object], run_id: object, score: object, *, answer: object = None) -> bool:
-    """Tell all that learn among `holders`, which are policies, layers and backends; True where one knew the run.
+    """Tell all that learn among `holders`: policies, layers, backends. Each is told once; True where one knew the run.
 
     Raises InvalidRequest naming the field that is wrong before anyone is told, and StoreError.
     """
@@ -22,7 +22,8 @@ async def tell(holders: Iterable[object], run_id: object, score: object, *, answ
         raise InvalidRequest("score", score, "a number from 0 to 1 is expected")
     if answer is not None and not isinstance(answer, str):
         raise InvalidRequest("answer", answer, "a string is expected: the answer that would have been right")
-    known = [await each.feedback(run_id, float(score), answer=answer) for each in learners(holders)]
+    once = {id(each): each for each in learners(holders)}
+    known = [await each.feedback(run_id, float(score), answer=answer) for each in once.values()]
     return any(known)
 
 

@@ -18,12 +18,14 @@ from ..budget import Budget
 from ..errors import ForethoughtError, MissingCapability
 from ..front import jsonio
 from ..front.errors import Refused, failure_of
+from ..front.feedback import PATH as FEEDBACK
 from ..front.select import Selector
 from ..policy import Policy
 from ..ports import Backend, Sink
 from ..pricing import Prices
 from .asgi import request_id
 from .chat import Access, Chat, Thinkers
+from .feedback import Feedback
 from .models import Models
 from .upstream import Closing, Keyed, Relaying
 
@@ -57,12 +59,12 @@ def create_app(
     thinkers = Thinkers(backend, sinks)
     thinkers.of(chosen, backend)
     access = Access(backend, pass_through_key)
-    chat = Chat(
-        access, Selector(known, chosen, budget), thinkers, heartbeat_s, max_body_bytes, isinstance(backend, Relaying)
-    )
+    selector = Selector(known, chosen, budget)
+    chat = Chat(access, selector, thinkers, heartbeat_s, max_body_bytes, isinstance(backend, Relaying))
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route(f"/v1{FEEDBACK}", Feedback(access, selector, max_body_bytes), methods=["POST"]),
             *_catalogue(Models(backend, known, model_ids), access),
             Route("/healthz", _healthy),
             Route("/readyz", _ready),
