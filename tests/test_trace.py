@@ -36,6 +36,11 @@ class TestRun:
         assert len(bytes.fromhex(one.id.removeprefix("run_"))) == 12
         assert Run.start("ask", id="run_7").id == "run_7"
 
+    def test_every_node_knows_its_run(self) -> None:
+        """A node, however deep, tells the id of the run that it is in."""
+        run = Run.start("ask")
+        assert run.root.child("vote").child("chat").run_id == run.id
+
     def test_the_root_is_the_workflow(self) -> None:
         """The run's root node carries the run's name and the workflow operation."""
         root = Run.start("economy").root

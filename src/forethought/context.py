@@ -130,6 +130,11 @@ class Node(Protocol):
     def name(self) -> str: ...
 
     @property
+    def run_id(self) -> str:
+        """The id of the run that this node is in, by which feedback on its answer comes back."""
+        ...
+
+    @property
     def usage(self) -> Usage:
         """Settled usage of this node and everything below it, cancelled calls included."""
         ...

@@ -111,6 +111,11 @@ class RunNode:
         return f"<RunNode {self.id} {self.operation} {self.name!r} {self.end_reason or 'open'}>"
 
     @property
+    def run_id(self) -> str:
+        """The id of the run that this node is in."""
+        return self.run.id
+
+    @property
     def duration_s(self) -> float | None:
         """Seconds from opening to closing; None while the node is open."""
         return None if self.ended is None else self.ended - self.started
