@@ -5,7 +5,6 @@ The prompts follow those described for Metacognitive Reuse (Didolkar et al., arX
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,9 +18,7 @@ from ..ports import Backend
 from ..shape.behaviors import Behavior
 from ..wire import JSON, Request, is_array, is_object
 from .leakage import leak
-
-_READ = 20_000
-"""Characters of what a model wrote that are looked through for behaviors, from the end."""
+from .written import answer_in, values_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +83,12 @@ def parse(text: str) -> list[tuple[str, str, str]]:
     JSON may be fenced, a list of objects, an object of instructions by name, or either under `behaviors`. Never
     raises.
     """
-    text = text[-_READ:].rpartition("</think>")[2]
-    found = next((rows for value in _values(text) if (rows := list(_rows(value)))), None)
+    text = answer_in(text)
+    found = next((rows for value in values_in(text) if (rows := list(_rows(value)))), None)
     if found is None:
         lines = (_LINE.match(line.strip()) for line in text.splitlines())
         found = [(line[1], line[2].strip('*`" '), "") for line in lines if line]
     return [(_name(name), " ".join(instruction.split()), " ".join(topic.split())) for name, instruction, topic in found]
-
-
-def _values(text: str) -> Iterator[object]:
-    """Every JSON object or array in a text that is in no other."""
-    decoder = json.JSONDecoder()
-    place = 0
-    for opening in re.finditer(r"[\[{]\s*[\[{\"]", text):
-        if opening.start() >= place:
-            try:
-                value, place = decoder.raw_decode(text, opening.start())
-            except (ValueError, RecursionError):
-                continue
-            yield value
 
 
 def _rows(value: Any) -> Iterator[tuple[str, str, str]]:
