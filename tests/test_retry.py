@@ -104,3 +104,16 @@ async def test_concurrent_retries_do_not_mix() -> None:
 def test_the_worst_case_is_every_attempt() -> None:
     """Each attempt may cost a whole call."""
     assert Retry(attempts=4).worst_case(Bound(2, 100)) == Bound(8, 400)
+
+
+async def test_what_is_no_stream() -> None:
+    """Any other call is tried as often, and its result is what it brought back."""
+    tries: list[UpstreamStatus] = []
+
+    async def ask() -> int:
+        tries.append(BUSY)
+        if len(tries) < 3:
+            raise BUSY
+        return len(tries)
+
+    assert await SOON.call(ask) == 3

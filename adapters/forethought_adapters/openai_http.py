@@ -131,7 +131,7 @@ class OpenAIBackend:
     async def get(self, path: str) -> bytes:
         """The body at `path`, such as `/models`; raises UpstreamStatus where it is not to be had."""
         async with self.client.send("GET", path, headers=[*PLAIN, *self.own_headers().items()]) as answer:
-            await _check(answer)
+            await check(answer)
             return await answer.read(WHOLE_BYTES)
 
     def own_headers(self) -> dict[str, str]:
@@ -163,10 +163,10 @@ class _Call:
     async def stream(self, request: Request, /) -> AsyncGenerator[AsyncIterator[Event], None]:
         backend = self.backend
         reader = Reader(splitter_of(backend.flavour, request), answering=thinking_is_over(request))
-        body = _rendered(body_of(backend.flavour, request))
+        body = rendered(body_of(backend.flavour, request))
         headers = {**dict(ASKING), **backend.own_headers()}
         async with backend.client.send("POST", "/chat/completions", body=body, headers=headers.items()) as answer:
-            await _check(answer)
+            await check(answer)
             async with aclosing(_events(answer, reader)) as events:
                 yield events
             if reader.ended:
@@ -208,7 +208,7 @@ async def _documents(answer: Response) -> AsyncGenerator[bytes, None]:
         raise UpstreamProtocol(f"neither events nor a completion: {begun[:200]!r}")
 
 
-def _rendered(body: Mapping[str, Any]) -> bytes:
+def rendered(body: Mapping[str, Any]) -> bytes:
     try:
         return to_json(body)
     except ValueError as error:
@@ -222,7 +222,7 @@ def _parsed(document: bytes) -> Any:
         raise UpstreamProtocol(f"not JSON: {document[:200]!r} ({error})") from error
 
 
-async def _check(answer: Response) -> None:
+async def check(answer: Response) -> None:
     """Raise UpstreamStatus, with what the server said, for anything but success."""
     if answer.status >= 300:
         raise UpstreamStatus(answer.status, await answer.read(ERROR_BYTES), answer.fields)

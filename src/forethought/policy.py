@@ -16,7 +16,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from . import plugins
 from .budget import Budget
 from .errors import InvalidPolicy
-from .ports import Bound, Bounded, Layer
+from .ports import KINDS, Bound, Bounded, Layer
 from .toml_lines import line_of, syntax_error
 from .wire import JSON, is_array, is_object
 
@@ -126,7 +126,8 @@ def _plugged(place: str, value: object, group: str) -> Any:
         raise InvalidPolicy(f"{place}.kind", kind, f"the kinds are {', '.join(unknown.known)}") from None
     hints = get_type_hints(made)
     _known(f"{place}.", table, [f.name for f in fields(made) if not _in_code(f)])
-    options = {name: _option(f"{place}.{name}", given, hints[name]) for name, given in table.items()}
+    groups = {f.name: f.metadata.get(KINDS, JUDGES) for f in fields(made)}
+    options = {name: _option(f"{place}.{name}", given, hints[name], groups[name]) for name, given in table.items()}
     try:
         return made(**options)
     except InvalidPolicy as wrong:
@@ -136,9 +137,9 @@ def _plugged(place: str, value: object, group: str) -> Any:
         raise InvalidPolicy(place, value, str(error)) from None
 
 
-def _option(place: str, value: Any, hint: Any) -> Any:
+def _option(place: str, value: Any, hint: Any, group: str) -> Any:
     if is_object(value) and "kind" in value:
-        return _plugged(place, value, JUDGES)
+        return _plugged(place, value, group)
     try:
         return TypeAdapter(hint).validate_python(value, strict=True)
     except PydanticSchemaGenerationError:

@@ -278,8 +278,26 @@ class Rule(Protocol):
         ...
 
 
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors whose cosine says how close they are in meaning; hashable, and safe to share.
+
+    Equal embedders give equal vectors, so that what one has embedded serves for the other.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def embed(self, texts: Sequence[str], /) -> Sequence[Sequence[float]]:
+        """A vector for each text, in their order, all of one length; raises a ForethoughtError where it cannot."""
+        ...
+
+
 IN_CODE: Mapping[str, Any] = {"in_code": True}
 """Marks, as `metadata` of a dataclass field, an option such as a backend that no policy file can hold."""
+
+KINDS = "kinds"
+"""Names, in the `metadata` of a field, the entry points of the kinds that its table may have; else they are judges."""
 
 
 class Store(Protocol):

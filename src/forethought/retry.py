@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from .errors import UpstreamError, UpstreamStatus
 from .ports import Backend, Bound
 from .wire import Event, Note, Request
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,14 @@ class Retry:
             begun = await self._again(error, inner, request, notes.append)
         async with begun.closing:
             yield _joined(notes, begun)
+
+    async def call(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` brings back: the same tries for what is no stream, and nobody is told of them."""
+
+        async def attempt() -> T:
+            return await ask()
+
+        return await self._retrying(lambda _: None)(attempt)
 
     def worst_case(self, inner: Bound, /) -> Bound:
         return inner.times(self.attempts)

@@ -78,6 +78,22 @@ def test_at_most_k(question: str, k: int) -> None:
     assert len(SHELF.fitting(question, k)) <= k
 
 
+def test_two_rankings() -> None:
+    """What stands well by words and by meaning comes before what only one of them puts first."""
+    question = "What is the sum of the roots of x^2 - 5x + 6?"
+    places = [each.name for each in SHELF.behaviors]
+    close = [places.index("power_of_a_point"), places.index("vieta")]
+    assert [each.name for each in SHELF.fitting(question, 1, close)] == ["vieta"]
+    assert {each.name for each in SHELF.fitting(question, 2, close)} == {"vieta", "power_of_a_point"}
+
+
+def test_meaning_alone() -> None:
+    """Where no word is shared, those are served that are closest in meaning."""
+    assert SHELF.fitting("哪一天?", 2, [3, 1, 0]) == sorted(
+        [SHELF.behaviors[3], SHELF.behaviors[1]], key=lambda each: (each.topic, each.name)
+    )
+
+
 @given(st.lists(st.sampled_from(["active", "quarantined", "retired"]), min_size=5, max_size=5))
 def test_only_active(states: list[str]) -> None:
     """What is in quarantine or retired is never found."""

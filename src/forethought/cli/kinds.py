@@ -11,11 +11,12 @@ from typing import Any
 from .. import plugins
 from ..policy import JUDGES, LAYERS
 from ..ports import IN_CODE
+from ..shape.handbook import EMBEDDERS
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a policy file may name as `kind`, in `table`: `[[layers]]` or `[layers.judge]`."""
+    """What a policy file may name as `kind`, in `table`: `[[layers]]`, `[layers.judge]` or `[layers.embeddings]`."""
 
     name: str
     table: str
@@ -61,4 +62,4 @@ def _default(option: Field[Any]) -> str:
 
 
 _SHORT = 16
-_TABLES = {LAYERS: "layers", JUDGES: "judge"}
+_TABLES = {LAYERS: "layers", JUDGES: "judge", EMBEDDERS: "embeddings"}

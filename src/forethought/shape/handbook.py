@@ -2,27 +2,42 @@
 
 Metacognitive Reuse (Didolkar et al., arXiv 2509.13237), whose behavior-conditioned inference this is. There 40
 behaviors are served, found by embeddings or by a topic, and what they cost as input is not counted. Here up to
-`k` = 5 are, found by words, and their input is reported: 40 cost more than they save on all but the longest thoughts.
+`k` = 5 are, found by words and, with an embedder, by meaning, and their input is reported: 40 cost more than they save
+on all but the longest thoughts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from .. import plugins, tokens
-from ..errors import InvalidPolicy, StoreError
-from ..ports import Backend, Stream
+from ..errors import ForethoughtError, InvalidPolicy, StoreError
+from ..ports import KINDS, Backend, Embedder, Stream
 from ..wire import JSON, Delta, Done, Event, Note, Request, is_array
 from .behaviors import Behavior, read
-from .retrieval import Shelf
+from .meaning import meaning_of
+from .retrieval import Shelf, ends
 
 HANDBOOKS = "forethought.handbooks"
 """Entry points of packages that bring a handbook: a function without arguments that gives back the path of its file."""
+
+EMBEDDERS = "forethought.embedders"
+"""Entry points of the kinds of `embeddings`: dataclasses of their options, each an Embedder."""
+
+CLOSE = 0.3
+"""The cosine from which on a behavior counts as close; models differ in how close they put what is unrelated."""
+
+PATIENCE_S = 5.0
+"""How long a question waits for vectors before the behaviors are found by words alone."""
+
+EMBEDDED = 2_000
+"""Characters of a question that are embedded, half of them from its end: many embedding models read 512 tokens."""
 
 
 class Shelves(Protocol):
@@ -42,6 +57,10 @@ class Advised:
     nobody knows which were used. Done reports `handbook`: the names `served` and `cited`, and the
     `input_tokens` that serving them cost (an estimate). Where nothing fits, or the shelf cannot be read, the
     layer is the stream itself.
+
+    With `embeddings` those count too whose cosine with the question is at least `closeness`, and the two rankings are
+    fused by their reciprocal ranks. Behaviors are embedded once, questions each time; what that costs is not counted.
+    Where the embedder fails or is slow, words alone decide, and the run says so.
     """
 
     kind: ClassVar[str] = "handbook"
@@ -49,10 +68,16 @@ class Advised:
     shelves: Shelves
     k: int = 5
     cite: bool = True
+    embeddings: Embedder | None = None
+    closeness: float = CLOSE
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= 100:
             raise InvalidPolicy("handbook.k", self.k, "1 to 100 behaviors are expected")
+        if not -1 <= self.closeness <= 1:
+            raise InvalidPolicy("handbook.closeness", self.closeness, "a cosine, -1 to 1, is expected")
+        if self.embeddings is not None:
+            meaning_of(self.embeddings)  # what it needs should be missed now
 
     @asynccontextmanager
     async def stream(self, inner: Backend, request: Request, /) -> AsyncIterator[AsyncIterator[Event]]:
@@ -74,7 +99,20 @@ class Advised:
             shelf = await self.shelves.shelf(request.context.tenant)
         except StoreError as error:  # advice that cannot be had is no reason not to answer
             return (), [Note("failed", str(error))]
-        return shelf.fitting(request.question, self.k), []
+        close, notes = await self._close(shelf, request.question)
+        return shelf.fitting(request.question, self.k, close), notes
+
+    async def _close(self, shelf: Shelf, question: str) -> tuple[Sequence[int], list[Note]]:
+        """The places of the behaviors that are close in meaning; none, and why, where that cannot be found out."""
+        if self.embeddings is None or not shelf.texts or not question.strip():
+            return (), []
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                meaning = meaning_of(self.embeddings)
+                return await meaning.closest(ends(question, EMBEDDED), shelf.texts, self.closeness), []
+        except (ForethoughtError, TimeoutError) as error:
+            why = str(error) or f"no vectors within {PATIENCE_S:g} s"
+            return (), [Note("by_words", f"{self.embeddings.name}: {why}")]
 
 
 class _Opened:
@@ -90,8 +128,9 @@ class Handbook(_Opened):
 
     `book` is the name of an installed handbook, or the path of a TOML file below the working directory: a
     request may bring a policy along, and must not reach other files by it. The file is read once, when the
-    policy is. With `cite` the model is asked to name what it uses; without, only the instructions are added.
-    Raises InvalidPolicy for a file that is not there or wrong.
+    policy is. With `cite` the model is asked to name what it uses; without, only the instructions are added. They are
+    found by words, and with `embeddings`, such as `{kind = "openai", model = "…"}`, also by a cosine of at least
+    `closeness`. Raises InvalidPolicy for a file that is not there or wrong.
     """
 
     kind: ClassVar[str] = "handbook"
@@ -99,15 +138,18 @@ class Handbook(_Opened):
     book: str = ""
     k: int = 5
     cite: bool = True
+    embeddings: Embedder | None = field(default=None, metadata={KINDS: EMBEDDERS})
+    closeness: float = CLOSE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_shelf", Shelf(_opened(self.book) if self.book else ()))
-        Advised(self._shelf, self.k)
+        self._advised()
 
     def stream(self, inner: Backend, request: Request, /) -> Stream:
-        if not self._shelf.behaviors:
-            return inner.stream(request)
-        return Advised(self._shelf, self.k, self.cite).stream(inner, request)
+        return self._advised().stream(inner, request) if self._shelf.behaviors else inner.stream(request)
+
+    def _advised(self) -> Advised:
+        return Advised(self._shelf, self.k, self.cite, self.embeddings, self.closeness)
 
 
 def installed(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Which behaviors fit a question, without a model: Okapi BM25 over words and over the operations of formulas."""
+"""Which behaviors fit a question: Okapi BM25 over words and operations of formulas, and meaning where it is known."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ K1, B = 1.2, 0.75
 NEAR = 0.5
 """What fits less well than this share of the best is left out: its input would cost more than it helps."""
 
+RANKS = 60
+"""Added to a rank before rankings are fused, so that no first place outweighs the rest (Cormack et al., 2009)."""
+
 READ = 20_000
 """Characters of a question that are read, half of them from its end: the task stands first or last."""
 
@@ -23,29 +26,44 @@ READ = 20_000
 class Shelf:
     """The active behaviors of one book, indexed by their terms; it does not change."""
 
-    __slots__ = ("_weights", "behaviors")
+    __slots__ = ("_weights", "behaviors", "texts")
 
     def __init__(self, behaviors: Iterable[Behavior] = ()) -> None:
         self.behaviors: Sequence[Behavior] = tuple(behavior for behavior in behaviors if behavior.active)
-        self._weights = _weights([Counter(terms(_text(behavior))) for behavior in self.behaviors])
+        self.texts: Sequence[str] = tuple(map(_text, self.behaviors))
+        self._weights = _weights([Counter(terms(text)) for text in self.texts])
 
     async def shelf(self, _tenant: str, /) -> Self:
         """The same for every tenant."""
         return self
 
-    def fitting(self, question: str, k: int) -> list[Behavior]:
-        """Up to `k` behaviors that share something with the question, in the order of topic and name.
+    def fitting(self, question: str, k: int, close: Sequence[int] = ()) -> list[Behavior]:
+        """Up to `k` behaviors that share words with the question or are close to it, in the order of topic and name.
 
-        Left out is what fits less than half as well as the best. The order does not depend on the question, so
-        that prompts begin alike and a cache of prefixes holds.
+        `close` are the places of those that are close in meaning, the closest first; that ranking and the one by words
+        are fused by their reciprocal ranks. By words, what fits less than half as well as the best is left out. The
+        order does not depend on the question, so that prompts begin alike and a cache of prefixes holds.
         """
+        served = [self.behaviors[place] for place in _fused(self._by_words(question), close)[:k]]
+        return sorted(served, key=lambda behavior: (behavior.topic, behavior.name))
+
+    def _by_words(self, question: str) -> list[int]:
+        """The places of the behaviors that fit, the best first."""
         scores: defaultdict[int, float] = defaultdict(float)
-        for term in sorted(frozenset(terms(_ends(question)))):
+        for term in sorted(frozenset(terms(ends(question, READ)))):
             for place, weight in self._weights.get(term, ()):
                 scores[place] += weight
-        best = sorted(scores, key=lambda place: (-scores[place], place))[:k]
-        served = [self.behaviors[place] for place in best if scores[place] >= NEAR * scores[best[0]]]
-        return sorted(served, key=lambda behavior: (behavior.topic, behavior.name))
+        best = sorted(scores, key=lambda place: (-scores[place], place))
+        return [place for place in best if scores[place] >= NEAR * scores[best[0]]]
+
+
+def _fused(*rankings: Sequence[int]) -> list[int]:
+    """Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009); one ranking alone stays as it is."""
+    scores: defaultdict[int, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, place in enumerate(ranking, 1):
+            scores[place] += 1 / (RANKS + rank)
+    return sorted(scores, key=lambda place: -scores[place])
 
 
 def _weights(documents: Sequence[Counter[str]]) -> dict[str, list[tuple[int, float]]]:
@@ -66,8 +84,9 @@ def _text(behavior: Behavior) -> str:
     return f"{behavior.name.replace('_', ' ')} {behavior.topic} {behavior.instruction}"
 
 
-def _ends(text: str) -> str:
-    return text if len(text) <= READ else f"{text[: READ // 2]} {text[-READ // 2 :]}"
+def ends(text: str, most: int) -> str:
+    """The beginning and the end of a text that has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most // 2]} {text[-most // 2 :]}"
 
 
 def terms(text: str) -> Iterator[str]:
