@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forethought.errors import InvalidRequest, StoreError
+from forethought.errors import InvalidRequest, StoreError, UpstreamTimeout
 from forethought.learn.handbook import Book, Edition, Library
 from forethought.learn.trial import Outcome, Trial
 from forethought.shape.behaviors import Behavior
 from forethought.store.disk import DiskStore
 from forethought.store.memory import MemoryStore
+from support.embedding import Embedding
 
 WORDS = ["Read the sum off the coefficients.", "Square both sides.", "Count the complement.", "Draw the circle first."]
 NAMES = st.sampled_from(["vieta", "square", "count", "draw"])
@@ -274,3 +275,16 @@ async def test_between_runs(tmp_path: Path) -> None:
         await Book(store, "a").propose([candidate()])
     async with DiskStore(tmp_path) as store:
         assert (await Book(store, "a").latest())["vieta"] == candidate()
+
+
+async def test_merged_by_meaning() -> None:
+    """With an embedder, a candidate in other words is merged with what means the same."""
+    book = Book(MemoryStore(), embeddings=Embedding())
+    await book.propose([candidate("round", "Draw the circle first."), candidate("chord", "Cut it by a chord.", "p")])
+    assert [each.name for each in (await book.latest()).behaviors] == ["round"]
+
+
+async def test_merged_by_words_alone() -> None:
+    """Where the embedder fails, words alone are compared, and the edition says so."""
+    edition = await Book(MemoryStore(), embeddings=Embedding(UpstreamTimeout("silent"))).propose([candidate()])
+    assert edition.why == "proposed vieta; compared by words alone, since silent"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forethought.learn.merge import alike, merged
+from forethought.learn.merge import alike, comparison, merged
 from forethought.shape.behaviors import Behavior
+from support.embedding import Embedding
 
 TEXT = "When a sum has many equal terms, write it as one product of term and count"
 texts = st.sampled_from([TEXT, f"{TEXT}.", "Do it.", "Do it twice.", "Do not do it.", "x*0=0", "x*1=x"])
@@ -77,3 +78,36 @@ def test_twice_is_once(some: list[Behavior]) -> None:
     book = merged([], some)
     assert merged(book, some) == book
     assert len({each.name for each in book}) == len(book)
+
+
+CHORDS = "Multiply both parts of the chord."
+
+
+async def test_other_words() -> None:
+    """With an embedder, what means the same in other words is merged."""
+    same = await comparison(Embedding(), [CHORDS, "Take a circle."])
+    known = [Behavior(name="chords", instruction=CHORDS)]
+    candidate = Behavior(name="circle", instruction="Take a circle.", sources=("p",))
+    assert merged(known, [candidate]) == [*known, Behavior(name="circle", instruction="Take a circle.", sources=("p",))]
+    assert [(each.name, each.sources) for each in merged(known, [candidate], same)] == [("chords", ("p",))]
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (CHORDS, "Do not take a circle."),
+        (CHORDS, "Take 2 circles."),
+        (CHORDS, "Count."),
+        ("Multiply a chord before a root.", "Multiply a root before a chord."),
+    ],
+)
+async def test_not_the_same(left: str, right: str) -> None:
+    """However close two are in meaning, a negation, a number or another order makes a difference."""
+    assert not (await comparison(Embedding(), [left, right]))(left, right)
+
+
+async def test_what_was_not_embedded() -> None:
+    """A text that came later is compared by its words."""
+    same = await comparison(Embedding(), [CHORDS])
+    assert same(TEXT, f"{TEXT}.")
+    assert not same(CHORDS, "Take a circle.")

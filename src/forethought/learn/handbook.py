@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import InvalidPolicy, InvalidRequest, StoreConflict, StoreError
-from ..ports import Store
+from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, StoreConflict, StoreError
+from ..ports import Embedder, Store
 from ..shape.behaviors import Behavior, State, from_json, to_json
 from ..shape.retrieval import Shelf
-from .merge import merged
+from .merge import Comparison, comparison, merged
 from .trial import LEAST, Trial, Verdict
 
 _CACHED = 256
@@ -46,11 +46,13 @@ class Book:
 
     Any number of writers, in any number of processes: an edition is claimed by writing it where nothing is, so
     each change is based on the one before it and none is lost. Behaviors of another tenant are never seen.
+    With `embeddings` candidates are also merged that mean the same in other words.
     Every method raises StoreError where the store cannot be read or written.
     """
 
-    def __init__(self, store: Store, tenant: str = "") -> None:
+    def __init__(self, store: Store, tenant: str = "", *, embeddings: Embedder | None = None) -> None:
         self._store = store
+        self._embeddings = embeddings
         self._keys = f"handbook/{quote(tenant, safe='')}/"
 
     async def version(self) -> int:
@@ -81,7 +83,8 @@ class Book:
         """Put candidates into quarantine, whatever state they say they have; what is known already is merged."""
         proposed = list(candidates)
         names = ", ".join(candidate.name for candidate in proposed)
-        return await self._change(lambda known: merged(known, proposed), why or f"proposed {names}")
+        same, told = await self._comparison(proposed)
+        return await self._change(lambda known: merged(known, proposed, same), (why or f"proposed {names}") + told)
 
     async def settle(self, trials: Iterable[Trial], *, least: int = LEAST) -> Edition:
         """Promote what has won its trial and retire what has lost; problems it was drawn from do not count.
@@ -104,6 +107,16 @@ class Book:
         """Write a new edition that holds exactly what `version` held."""
         behaviors = (await self.edition(version)).behaviors
         return await self._change(lambda _: behaviors, f"rolled back to {version}")
+
+    async def _comparison(self, proposed: Sequence[Behavior]) -> tuple[Comparison | None, str]:
+        """How candidates are compared with what is known, and what is to be told of it."""
+        if self._embeddings is None:
+            return None, ""
+        known = (await self.latest()).behaviors
+        try:
+            return await comparison(self._embeddings, [each.instruction for each in (*known, *proposed)]), ""
+        except ForethoughtError as error:
+            return None, f"; compared by words alone, since {error}"
 
     @property
     def _latest(self) -> str:
