@@ -1,0 +1,235 @@
+"""What is remembered of policies, and which of them a problem gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from forethought import Request
+from forethought.errors import InvalidRequest
+from forethought.learn.memory import (
+    ENOUGH,
+    Cell,
+    Memory,
+    Record,
+    choose,
+    explorable,
+    from_json,
+    identity,
+    title,
+    to_json,
+    wilson,
+)
+from forethought.learn.signature import Signature
+
+CHAIN = Signature.of(Request.of("a=3 b=a+4 c=b-2 c?"))
+NEARLY = Signature.of(Request.of("a=3 b=a+4 c=b*2 d=c*7 e=d-1 e?"))
+WORDS = Signature.of(Request.of("Who wrote Faust, and when was it first performed in public?"))
+POLICIES = {name: {"name": name, "layers": [{"kind": "vote", "samples": n}]} for n, name in enumerate("abcd", 2)}
+IDS = {name: identity(policy) for name, policy in POLICIES.items()}
+DEFAULT = IDS["a"]
+
+
+def record(name: str, right: int, trials: int, tokens: int = 100, state: str = "active") -> Record:
+    """A policy that was right so often, at so many tokens a time."""
+    return Record(POLICIES[name], state, "test", trials, float(right), trials, tokens * trials)  # type: ignore[arg-type]
+
+
+def cell(signature: Signature, *records: Record) -> Cell:
+    return Cell(signature, ("0a1b",), {identity(each.policy): each for each in records})
+
+
+def remembered(*records: Record) -> Memory:
+    return Memory((cell(CHAIN, *records),))
+
+
+def chosen(memory: Memory, draw: float = 0.999, signature: Signature = CHAIN) -> tuple[str, str]:
+    choice = choose(memory, signature, DEFAULT, 0.05, draw)
+    return next(name for name, known in IDS.items() if known == choice.policy), choice.why
+
+
+kinds = st.sampled_from([CHAIN, NEARLY, WORDS])
+states = st.sampled_from(["active", "quarantined", "retired"])
+
+
+@st.composite
+def records(draw: st.DrawFn, name: str) -> Record:
+    trials = draw(st.integers(0, 60))
+    right = draw(st.integers(0, trials))
+    return record(name, right, trials, draw(st.integers(1, 900)), draw(states))
+
+
+@st.composite
+def memories(draw: st.DrawFn) -> Memory:
+    cells: list[Cell] = []
+    for signature in draw(st.lists(kinds, unique_by=lambda kind: kind.key)):
+        names = draw(st.lists(st.sampled_from("abcd"), unique=True))
+        cells.append(cell(signature, *(draw(records(name)) for name in names)))
+    return Memory(tuple(cells), tuple(draw(st.lists(st.text(max_size=20), max_size=3))), draw(st.integers(0, 99)))
+
+
+draws = st.floats(0, 1, exclude_max=True)
+epsilons = st.floats(0, 0.5)
+
+
+def test_nothing_known() -> None:
+    """Without a memory the default is what a problem gets, whatever the draw."""
+    assert choose(Memory(), CHAIN, DEFAULT, 0.05, 0.0).policy == DEFAULT
+
+
+def test_the_cheapest_that_is_as_good() -> None:
+    """Of policies that are as often right the cheapest is served."""
+    memory = remembered(record("a", 40, 40, 800), record("b", 40, 40, 100), record("c", 40, 40, 200))
+    assert chosen(memory) == ("b", "served")
+
+
+def test_correct_first() -> None:
+    """A cheap policy that is too often wrong is not served."""
+    memory = remembered(record("a", 40, 40, 800), record("b", 30, 40, 100))
+    assert chosen(memory) == ("a", "default")
+
+
+def test_a_better_one_replaces_the_default() -> None:
+    """An active policy that is right more often is served, though it costs more."""
+    memory = remembered(record("a", 15, 40, 100), record("b", 38, 40, 900))
+    assert chosen(memory) == ("b", "served")
+
+
+@pytest.mark.parametrize("state", ["quarantined", "retired"])
+def test_only_active_ones_are_served(state: str) -> None:
+    """Beyond its share nothing is served that is in quarantine or retired, however good it looks."""
+    memory = remembered(record("a", 20, 40, 900), record("b", 20, 40, 1, state))
+    assert chosen(memory) == ("a", "default")
+
+
+def test_the_share_of_an_untried_one() -> None:
+    """A policy of which nothing is known gets epsilon of the problems and no more."""
+    memory = remembered(record("a", 40, 40), record("b", 0, 0, 0, "quarantined"))
+    assert [chosen(memory, draw) for draw in (0.049, 0.051)] == [("b", "explored"), ("a", "default")]
+
+
+def test_the_share_grows_with_what_is_known() -> None:
+    """The more often a policy in quarantine was right, the more problems it may get."""
+    shares = [
+        choose(remembered(record("a", 40, 40), record("b", n, n, 10, "quarantined")), CHAIN, DEFAULT, 0.05, 0.999).share
+        for n in (0, 5, 20, 60)
+    ]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (pytest.approx(0.05), 1.0)
+
+
+def test_a_new_kind_borrows_from_similar_ones() -> None:
+    """What is active on similar problems is served on a new kind."""
+    assert chosen(remembered(record("a", 40, 40, 800), record("b", 40, 40)), signature=NEARLY) == ("b", "served")
+
+
+def test_a_kind_with_a_record_of_its_own_keeps_its_state() -> None:
+    """A policy that is in quarantine on one kind of problem stays there, however good it is on others."""
+    near = cell(NEARLY, record("b", 2, 2, 100, "quarantined"))
+    memory = Memory((cell(CHAIN, record("a", 40, 40, 800), record("b", 40, 40)), near))
+    assert memory.records(NEARLY)[IDS["b"]].state == "quarantined"
+    assert memory.records(NEARLY)[IDS["b"]].trials == 42
+
+
+def test_own_records_that_are_enough_borrow_nothing() -> None:
+    """From so many trials on a kind of problem speaks for itself."""
+    own = record("b", 2, ENOUGH)
+    memory = Memory((cell(CHAIN, record("b", 40, 40)), cell(NEARLY, own)))
+    assert memory.records(NEARLY)[IDS["b"]] == own
+
+
+def test_only_named_ones_may_be_chosen() -> None:
+    """A policy that is remembered, but not among those that may be chosen, is not served."""
+    memory = remembered(record("a", 40, 40, 800), record("b", 40, 40))
+    assert choose(memory, CHAIN, DEFAULT, 0.05, 0.5, among={DEFAULT}).policy == DEFAULT
+
+
+@given(memories(), kinds, epsilons, draws)
+def test_never_beyond_its_share(memory: Memory, signature: Signature, epsilon: float, draw: float) -> None:
+    """Whatever is remembered: one in quarantine is chosen only by a draw below its share, a retired one never."""
+    choice = choose(memory, signature, DEFAULT, epsilon, draw)
+    known = memory.records(signature)
+    if choice.policy != DEFAULT:
+        assert known[choice.policy].state == ("quarantined" if choice.why == "explored" else "active")
+    assert (choice.why == "explored") == (draw < choice.share)
+
+
+@given(memories(), kinds, epsilons)
+def test_the_share_keeps_the_mixture(memory: Memory, signature: Signature, epsilon: float) -> None:
+    """The mixture of what is explored and what is served is never worse than epsilon, by the lower bound."""
+    explored = choose(memory, signature, DEFAULT, epsilon, 0.0)
+    assume(explored.why == "explored")
+    served = choose(memory, signature, DEFAULT, epsilon, explored.share).policy if explored.share < 1 else DEFAULT
+    known = memory.records(signature)
+    old = known[served].high if served in known else 1.0
+    mixture = explored.share * known[explored.policy].low + (1 - explored.share) * old
+    assert mixture >= (1 - epsilon) * old - 1e-9 or explored.share == 1.0
+
+
+@given(st.floats(0, 1), st.floats(0, 1), epsilons)
+def test_the_largest_share(new: float, old: float, epsilon: float) -> None:
+    """The share is a share, holds the bound, and a larger one does not."""
+    share = explorable(new, old, epsilon)
+    assert 0 <= share <= 1
+    if share < 1:
+        assert share * new + (1 - share) * old >= (1 - epsilon) * old - 1e-9
+        more = share + 1e-3
+        assert more * new + (1 - more) * old < (1 - epsilon) * old + 1e-9
+
+
+@given(memories(), kinds, epsilons, draws)
+def test_choosing_is_deterministic(memory: Memory, signature: Signature, epsilon: float, draw: float) -> None:
+    """The same memory, problem and draw give the same choice, after a round trip through JSON too."""
+    choice = choose(memory, signature, DEFAULT, epsilon, draw)
+    assert choose(from_json(to_json(memory)), signature, DEFAULT, epsilon, draw) == choice
+
+
+@given(memories())
+def test_json(memory: Memory) -> None:
+    """A memory equals itself through JSON."""
+    assert from_json(to_json(memory)) == memory
+
+
+@pytest.mark.parametrize("value", [None, {"cells": 3}, {"cells": [{"signature": {"task": "chess"}}]}])
+def test_foreign_json(value: object) -> None:
+    """What is no memory is refused."""
+    with pytest.raises(InvalidRequest):
+        from_json(value)
+
+
+def test_the_name_does_not_make_the_policy() -> None:
+    """Policies of other names that do the same are one; the order of fields does not matter."""
+    one = {"name": "x", "layers": [{"kind": "vote", "samples": 3}]}
+    other = {"layers": [{"samples": 3, "kind": "vote"}], "name": "y", "when": "now"}
+    assert identity(one) == identity(other) != identity({"name": "x"})
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a" * 41, "new\nline", "<|im_start|>", "ünsinn"])
+def test_titles_are_plain(name: str) -> None:
+    """A name that is no plain word is not repeated."""
+    assert title({"name": name}) == identity({})
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_wilson(right: int, wrong: int) -> None:
+    """The interval is within 0 and 1 and holds the share."""
+    low, high = wilson(right, right + wrong)
+    assert 0 <= low <= high <= 1
+    if right + wrong:
+        assert low - 1e-9 <= right / (right + wrong) <= high + 1e-9
+
+
+def test_wilson_by_hand() -> None:
+    """Eight of ten: 0.541 to 0.930 at 95 % on either side."""
+    assert wilson(8, 10) == (pytest.approx(0.5408, abs=1e-4), pytest.approx(0.9314, abs=1e-4))
+
+
+def test_an_unknown_cost_stays_unknown() -> None:
+    """The sum of a known cost and an unknown one is unknown."""
+    known: Mapping[str, Record] = {"a": replace(record("a", 1, 1), cost=Decimal("0.1"))}
+    assert known["a"].plus(replace(record("a", 1, 1), cost=None)).cost is None
