@@ -32,7 +32,7 @@ ROOMS = [
     {"limits", "ledger", "budget", "trace", "tally", "answers", "tokens", "pricing", "thinking", "fold", "store",
      "plugins", "toml_lines", "stack", "otel_names", "otel_content", "otel"},
     {"testing", "judge", "retry", "throttle", "meter", "shape", "steer"},
-    {"policy"},
+    {"policy", "kinds"},
     {"search", "learn"},
     {"engine"},
     {"front"},

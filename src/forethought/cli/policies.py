@@ -11,10 +11,11 @@ from rich.table import Table
 
 from .. import policy
 from ..errors import InvalidPolicy
+from ..kinds import Kind
 from ..policy import Policy
 from ..ports import Bound
 from ..stack import kind_of
-from .kinds import Kind, kinds
+from .kinds import kinds, signature, table_of
 from .kinds import markdown as as_markdown
 from .screen import to_pipe
 
@@ -90,8 +91,9 @@ def _kind(name: str) -> Kind:
 
 
 def _manual(kind: Kind) -> str:
-    options = (f"{name} = {default}" if default else name for name, default in kind.options.items())
-    return "\n".join((f"{kind.name} ({kind.table})", kind.summary, "", kind.contract, "", *options))
+    written = {name: option.written for name, option in kind.options.items()}
+    options = (f"{name} = {default}" if default else name for name, default in written.items())
+    return "\n".join((f"{kind.name} ({table_of(kind)})", kind.summary, "", kind.contract, "", *options))
 
 
 def _kinds() -> Table:
@@ -101,7 +103,7 @@ def _kinds() -> Table:
     table.add_column("what it does", ratio=3)
     table.add_column("options and defaults", ratio=2)
     for kind in kinds():
-        table.add_row(kind.name, kind.table, kind.summary, kind.signature)
+        table.add_row(kind.name, table_of(kind), kind.summary, signature(kind))
     return table
 
 
