@@ -6,13 +6,14 @@ within one thought is `forethought.steer.deepen`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any, ClassVar
 
 from ..errors import InvalidPolicy
 from ..judge.majority import Majority
-from ..ports import Backend, Bound, Rule, Stream
+from ..ports import Backend, Bound, Candidate, Rule, Stream
 from ..wire import Request
 from .fanout import Branches
 from .vote import Poll, Vote, polled
@@ -59,10 +60,13 @@ class DeepenSamples:
         return inner.times(self.samples + self.judge.asks(self.samples))
 
     def stream(self, inner: Backend, request: Request, /) -> Stream:
+        return polled(inner, self.poll(request))
+
+    def poll(self, request: Request, given: Sequence[Candidate] = (), /) -> Poll:
         if self.temperature is not None and request.params.get("temperature") is None:
             request = request.with_params(temperature=self.temperature)
         judge = self.judge.open(self.samples, request)
-        return polled(inner, _Rounds(Vote(self.samples), request, judge, totals=list(self.rounds)))
+        return _Rounds(Vote(self.samples), request, judge, given, totals=list(self.rounds))
 
 
 @dataclass
@@ -72,13 +76,17 @@ class _Rounds(Poll):
     totals: list[int] = field(default_factory=list[int])
     rounds: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.totals = [total for total in self.totals if total > self.started]
+
     def _start(self, branches: Branches) -> None:
-        if branches.running or not self.totals or self._spent:
+        if branches.running or not self.totals or self._spent or self.judge.decided:
             return
         size = self.totals.pop(0) - self.started
         for _ in range(size):
-            branches.start(self.request, of=size)
-        self.started += size
+            branches.start(self.request, of=size, at=self.started)
+            self.started += 1
         self.rounds += 1
 
     def _saved(self, cancelled: int) -> dict[str, Any]:

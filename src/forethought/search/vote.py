@@ -5,10 +5,10 @@ Self-consistency is arXiv 2203.11171; the stopping rule is that of Adaptive-Cons
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 from ..answers import extract
 from ..context import Usage
@@ -47,11 +47,22 @@ class Vote:
         return inner.times(1 if self.samples == 1 else self.samples + self.judge.asks(self.samples))
 
     def stream(self, inner: Backend, request: Request, /) -> Stream:
+        poll = self.poll(request)
+        return inner.stream(poll.request) if self.samples == 1 else polled(inner, poll)
+
+    def poll(self, request: Request, given: Sequence[Candidate] = (), /) -> Poll:
         if self.temperature is not None and request.params.get("temperature") is None:
             request = request.with_params(temperature=self.temperature)
-        if self.samples == 1:
-            return inner.stream(request)
-        return polled(inner, Poll(self, request, self.judge.open(self.samples, request)))
+        return Poll(self, request, self.judge.open(self.samples, request), given)
+
+
+@runtime_checkable
+class Polling(Protocol):
+    """A layer that can take up a vote which others have begun."""
+
+    def poll(self, request: Request, given: Sequence[Candidate] = (), /) -> Poll:
+        """The vote on `request` in which the candidates `given` have voted; their cost is not counted again."""
+        ...
 
 
 @asynccontextmanager
@@ -69,6 +80,7 @@ class Poll:
     vote: Vote
     request: Request
     judge: Judge
+    given: Sequence[Candidate] = ()
     started: int = 0
     candidates: list[Candidate] = field(default_factory=list[Candidate])
     errors: list[ForethoughtError] = field(default_factory=list[ForethoughtError])
@@ -76,28 +88,34 @@ class Poll:
 
     def __post_init__(self) -> None:
         self.hearing = Hearing(self.judge, first=self.vote.samples) if _asks(self.judge) else None
+        for candidate in self.given:
+            self._add(candidate)
+            self.started = max(self.started, candidate.index + 1)
 
     async def events(self, branches: Branches) -> AsyncGenerator[Event, None]:
-        self._start(branches)
+        self._go_on(branches)
         async for happening in branches:
             if isinstance(happening, Piece):
                 continue
             yield self._hear(happening)
             if self.judge.decided:
                 break
-            if self.hearing is not None and not self._spent:
-                self.hearing.ask(branches)
-            self._start(branches)
+            self._go_on(branches)
         cancelled = self._sampling(branches)
         await branches.close()
         for event in self._result(cancelled=cancelled):
             yield event
 
+    def _go_on(self, branches: Branches) -> None:
+        if self.hearing is not None and not self._spent:
+            self.hearing.ask(branches)
+        self._start(branches)
+
     def _start(self, branches: Branches) -> None:
         """Keep as many in flight as could decide the vote, and no more."""
         width = self.vote.samples if self.vote.eager else self.judge.needed
         while not self._spent and self.started < self.vote.samples and self._sampling(branches) < width:
-            branches.start(self.request, of=max(1, width))
+            branches.start(self.request, of=max(1, width), at=self.started)
             self.started += 1
 
     @property
@@ -121,24 +139,26 @@ class Poll:
 
     def _count(self, index: int, completion: Completion) -> Note:
         answer = extract(completion, self.request.question)
-        candidate = Candidate(index, answer, completion, completion.usage)
+        self._add(Candidate(index, answer, completion, completion.usage))
+        return Note("candidate", answer, {"branch": index, "tokens": completion.usage.completion_tokens})
+
+    def _add(self, candidate: Candidate) -> None:
         self.candidates.append(candidate)
         self.judge.add(candidate)
-        return Note("candidate", answer, {"branch": index, "tokens": completion.usage.completion_tokens})
 
     def _result(self, *, cancelled: int) -> list[Event]:
         if not self.candidates:
             raise self.errors[0]
         leader = self.judge.leader or self.candidates[0]
         answer = leader.completion
-        pieces = Delta(answer.text, answer.reasoning, _indexed(answer), answer.logprobs, answer.extra or None)
         reason = "decided" if self.judge.decided else "budget" if self._spent else "samples"
-        usage = sum((candidate.usage for candidate in self.candidates), self.hearing.usage if self.hearing else Usage())
+        heard = self.hearing.usage if self.hearing else Usage()
+        usage = sum((candidate.usage for candidate in self.candidates[len(self.given) :]), heard)
         report = {**answer.done.report, **self.judge.report, **self._saved(cancelled)}
         report.update(self.hearing.report if self.hearing else ())
         return [
             Note("decided", leader.answer, report),
-            pieces,
+            whole(answer),
             Done(answer.finish_reason, usage, None, reason, answer.done.meta, report),
         ]
 
@@ -157,5 +177,7 @@ def _asks(judge: object) -> TypeGuard[Inquiring]:
     return issubclass(type(judge), Inquiring)  # which, unlike isinstance, remembers its answer
 
 
-def _indexed(answer: Completion) -> tuple[dict[str, Any], ...]:
-    return tuple({"index": index, **call} for index, call in enumerate(answer.tool_calls))
+def whole(answer: Completion) -> Delta:
+    """A finished answer, said at once."""
+    calls = tuple({"index": index, **call} for index, call in enumerate(answer.tool_calls))
+    return Delta(answer.text, answer.reasoning, calls, answer.logprobs, answer.extra or None)
