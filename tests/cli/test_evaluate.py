@@ -26,12 +26,25 @@ def lines(file: Path) -> list[str]:
 async def test_policies_are_measured(forethought: Forethought, tmp_path: Path) -> None:
     """One command prints accuracy and tokens of each policy, the difference, and draws the picture."""
     finished = await forethought(
-        "evaluate", "-p", "direct", "-p", "none", "-n", "8", "--by", "difficulty", "--plot", "plot.svg"
+        "evaluate",
+        "-p",
+        "direct",
+        "-p",
+        "none",
+        "-n",
+        "8",
+        "--by",
+        "difficulty",
+        "--plot",
+        "plot.svg",
+        "--markdown",
+        "found.md",
     )
     assert finished.code == 0
     assert re.search(r"direct +\d+\.\d % ", finished.out)
     assert "none against direct, on 8 problems" in finished.out
     assert "hardest quarter" in finished.out
+    assert "| `none` | `direct` | 8 |" in (tmp_path / "found.md").read_text(encoding="utf-8")
     assert ET.parse(tmp_path / "plot.svg").getroot().tag.endswith("svg")
 
 

@@ -44,6 +44,9 @@ Results: TypeAlias = Annotated[
 Plot: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE.svg", help="Draw accuracy against tokens.", dir_okay=False)
 ]
+Markdown: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown.", dir_okay=False)
+]
 
 Found: TypeAlias = dict[str, dict[int, Outcome]]
 """Outcomes by the name of the policy, by the index of the problem."""
@@ -70,6 +73,7 @@ def evaluate(
     by: Annotated[Literal["difficulty"] | None, typer.Option(help="Break accuracy down.")] = None,
     journal: Results = None,
     plot: Plot = None,
+    markdown: Markdown = None,
 ) -> None:
     """Measure what policies are worth, on the same problems with the same seeds. Ctrl-C prints what there is.
 
@@ -97,6 +101,8 @@ def evaluate(
     to_pipe().print(reports.report(outcomes, levels=by == "difficulty"))
     if plot is not None:
         reports.picture(outcomes, plot)
+    if markdown is not None:
+        markdown.write_text(import_module("forethought.evaluate.markdown").markdown(outcomes), encoding="utf-8")
     if not whole:
         raise typer.Exit(INTERRUPTED)
 

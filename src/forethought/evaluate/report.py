@@ -43,7 +43,7 @@ def _overview(summaries: Sequence[Summary]) -> Table:
             Text.assemble((each.policy, NAME), (f"\nn = {each.answered}", "dim")),
             _share(each.accuracy),
             _tokens(each.tokens),
-            *(f"{value:,.0f}" for value in (each.fresh, each.cached, each.output)),
+            *(f"{value:,.0f}" for value in (each.fresh, each.cached, each.written.value)),
             f"{each.calls:.1f}",
             f"{each.seconds:.2f}",
             "?" if each.cost is None else f"${each.cost:.4f}" if each.cost else "–",

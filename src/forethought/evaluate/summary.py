@@ -17,8 +17,9 @@ from .statistics import Estimate, differ, gap, growth, mean, share
 class Summary:
     """One policy over all its problems; means are per problem that was answered.
 
-    `fresh` and `cached` are the tokens read, without and with a hit in the upstream's cache, `output` those
-    written, all calls together. `cost` is the USD of all problems, failed ones too; None where a part is unknown.
+    `fresh` and `cached` are the tokens read, without and with a hit in the upstream's cache, `written` those written
+    and `computed` both but for the cached, all calls together. `cost` is the USD of all problems, failed ones too;
+    None where a part is unknown.
     """
 
     policy: str
@@ -26,9 +27,10 @@ class Summary:
     failed: int
     accuracy: Estimate
     tokens: Estimate
+    computed: Estimate
+    written: Estimate
     fresh: float
     cached: float
-    output: float
     calls: float
     seconds: float
     cost: Decimal | None
@@ -68,9 +70,10 @@ def summarize(policy: str, outcomes: Iterable[Outcome]) -> Summary:
         len(failed),
         share([bool(each.right) for each in answered]),
         mean([each.tokens for each in answered]),
+        mean([each.computed for each in answered]),
+        mean([each.usage.completion_tokens for each in answered]),
         (spent.prompt_tokens - spent.cached_tokens) / count,
         spent.cached_tokens / count,
-        spent.completion_tokens / count,
         spent.requests / count,
         sum(each.seconds for each in answered) / count,
         reduce(add_cost, (each.cost for each in asked), nothing),
