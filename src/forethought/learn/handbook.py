@@ -1,20 +1,20 @@
-"""The book of a tenant's behaviors: every change is a new edition, and none is ever overwritten.
+"""The book of a tenant's behaviors: every change is a new edition, which can be gone back to.
 
 A candidate is held in quarantine until it has won a trial on other problems. As shared memories of agents drift
-towards what is rewarded, only trials promote, and every edition can be gone back to.
+towards what is rewarded, only trials promote.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import quote
 
-from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, StoreConflict, StoreError
+from ..errors import ForethoughtError, InvalidRequest
 from ..ports import Embedder, Store
 from ..shape.behaviors import Behavior, State, from_json, to_json
 from ..shape.retrieval import Shelf
+from . import editions
 from .merge import Comparison, comparison, merged
 from .trial import LEAST, Trial, Verdict
 
@@ -42,42 +42,30 @@ class Edition:
 
 
 class Book:
-    """The behaviors of one tenant in `store`, as a row of editions numbered from 1.
+    """The behaviors of one tenant in `store`, as a row of `Editions`; those of another tenant are never seen.
 
-    Any number of writers, in any number of processes: an edition is claimed by writing it where nothing is, so
-    each change is based on the one before it and none is lost. Behaviors of another tenant are never seen.
     With `embeddings` candidates are also merged that mean the same in other words.
     Every method raises StoreError where the store cannot be read or written.
     """
 
     def __init__(self, store: Store, tenant: str = "", *, embeddings: Embedder | None = None) -> None:
-        self._store = store
         self._embeddings = embeddings
-        self._keys = f"handbook/{quote(tenant, safe='')}/"
+        self._editions = editions.Editions(store, f"handbook/{quote(tenant, safe='')}/", _BOOK)
 
     async def version(self) -> int:
         """The number of the latest edition; 0 where nothing was written yet."""
-        found = await self._store.get(self._latest)
-        version = int(found[0]) if found else 0
-        while await self._store.get(self._key(version + 1)) is not None:  # whoever wrote it has not said so yet
-            version += 1
-        return version
+        return await self._editions.version()
 
     async def latest(self) -> Edition:
-        return await self.edition(await self.version())
+        return _edition(await self._editions.latest())
 
     async def edition(self, version: int) -> Edition:
         """The book as it stood at `version`; raises InvalidRequest where there is no such edition."""
-        if version == 0:
-            return Edition()
-        found = await self._store.get(self._key(version)) if version > 0 else None
-        if found is None:
-            raise InvalidRequest("version", version, f"1 to {await self.version()} are there")
-        return _read(self._key(version), version, found[0])
+        return _edition(await self._editions.edition(version))
 
     async def history(self) -> list[Edition]:
-        """Every edition, oldest first."""
-        return [await self.edition(version) for version in range(1, await self.version() + 1)]
+        """Every edition that is still there, oldest first."""
+        return [_edition(each) for each in await self._editions.history()]
 
     async def propose(self, candidates: Iterable[Behavior], why: str = "") -> Edition:
         """Put candidates into quarantine, whatever state they say they have; what is known already is merged."""
@@ -104,9 +92,8 @@ class Book:
         )
 
     async def rollback(self, version: int) -> Edition:
-        """Write a new edition that holds exactly what `version` held."""
-        behaviors = (await self.edition(version)).behaviors
-        return await self._change(lambda _: behaviors, f"rolled back to {version}")
+        """Write a new edition that holds exactly what `version` held, which stays from now on."""
+        return _edition(await self._editions.rollback(version))
 
     async def _comparison(self, proposed: Sequence[Behavior]) -> tuple[Comparison | None, str]:
         """How candidates are compared with what is known, and what is to be told of it."""
@@ -118,30 +105,8 @@ class Book:
         except ForethoughtError as error:
             return None, f"; compared by words alone, since {error}"
 
-    @property
-    def _latest(self) -> str:
-        return f"{self._keys}latest"
-
-    def _key(self, version: int) -> str:
-        return f"{self._keys}{version}"
-
     async def _change(self, edit: Edit, why: str) -> Edition:
-        """Write what `edit` makes of the latest edition, again and again until nobody came in between.
-
-        Whoever comes in between has written, so somebody always gets on.
-        """
-        while True:
-            before = await self.latest()
-            edition = Edition(before.version + 1, why, tuple(edit(before.behaviors)))
-            if edition.behaviors == before.behaviors:
-                return before
-            written = {"why": why, "behaviors": to_json(edition.behaviors)}
-            try:
-                await self._store.put(self._key(edition.version), written, version=0)
-            except StoreConflict:
-                continue
-            await self._store.put(self._latest, edition.version)
-            return edition
+        return _edition(await self._editions.change(lambda known: tuple(edit(known)), why))
 
 
 class Library:
@@ -167,13 +132,13 @@ class Library:
         return known[1]
 
 
-def _read(key: str, version: int, value: Any) -> Edition:
-    try:
-        return Edition(version, str(value["why"]), from_json(value["behaviors"]))
-    except (InvalidPolicy, KeyError, TypeError) as error:
-        raise StoreError(f"{key!r}: what is stored there is no edition of a handbook: {error}") from error
+def _edition(kept: editions.Edition[tuple[Behavior, ...]]) -> Edition:
+    return Edition(kept.version, kept.why, kept.content)
 
 
+_BOOK: editions.Form[tuple[Behavior, ...]] = editions.Form(
+    (), lambda behaviors: {"behaviors": to_json(behaviors)}, lambda value: from_json(value["behaviors"])
+)
 _AFTER: dict[Verdict, State] = {"won": "active", "lost": "retired"}
 
 
