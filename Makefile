@@ -12,7 +12,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-proxy bench-vote bench-local llama-server bench-replay evaluate serve clean
+.PHONY: help demo test check format bench bench-proxy bench-vote bench-local llama-server bench-replay evaluate evaluation serve clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,10 +51,13 @@ bench-replay: .venv/.dev ## votes that stop early, on recorded answers of real m
 	$(BIN)/python tests/bench/replay.py
 
 # Results are kept for each state of the code, so that an interrupted run goes on and a changed strategy starts anew.
-evaluate: STATE = $(shell git describe --always --dirty 2>/dev/null)
+evaluate evaluation: STATE = $(shell git describe --always --dirty 2>/dev/null)
 evaluate: .venv/.dev ## accuracy against tokens of every policy on the embedded model; N=500 KIND=chain
 	$(BIN)/forethought evaluate --pocket -p none -p policies/forethought_policies -p tests/bench/policies -n $(N) \
 		--kind $(KIND) --by difficulty --json tests/bench/evaluate-$(STATE).jsonl --plot tests/bench/evaluate-$(KIND).svg
+
+evaluation: .venv/.dev ## every policy on every kind of problem, against its bar, in build/evaluation.md; N=500
+	$(BIN)/python tests/bench/evaluation.py --problems $(N) --json build/evaluation-$(STATE).jsonl
 
 llama-server: build/llama-server/bin/llama-server ## build llama.cpp's own server, which bench-local then measures beside
 
