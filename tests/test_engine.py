@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Self
 
 import pytest
 
 from forethought.budget import Budget
-from forethought.context import Price
+from forethought.context import Price, Usage
 from forethought.engine import Engine
 from forethought.errors import BudgetExceeded, InvalidPolicy, UpstreamTimeout
 from forethought.policy import Policy
@@ -16,7 +20,7 @@ from forethought.pricing import Prices
 from forethought.search.vote import Vote
 from forethought.testing import CapturingSink, Script, Scripted
 from forethought.trace import Ended, RunNode
-from forethought.wire import Done, Request
+from forethought.wire import Delta, Done, Event, Request
 
 QUESTION = Request.of("What is six times seven?")
 REMOTE = Capabilities(name="remote")
@@ -134,6 +138,37 @@ async def test_cancelled_calls_are_paid_for() -> None:
     assert scope.spent.completion_tokens == 2
     assert scope.spent.requests == 1
     assert scope.reserved.total_tokens == 0
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A backend that counts its calls as they go on: it has written five words by the time that one is read."""
+
+    capabilities = Scripted("").capabilities
+
+    @asynccontextmanager
+    async def stream(self, _: Request, /) -> AsyncIterator[Ahead]:
+        yield Ahead()
+
+
+class Ahead:
+    usage: Usage | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        self.usage = Usage(prompt_tokens=40, completion_tokens=5, cached_tokens=39, requests=1)
+        return Delta("one ")
+
+
+@pytest.mark.parametrize("budget", [Budget(output_tokens_limit=1000), Budget(time_limit_s=600)])
+async def test_a_call_that_is_counted_is_charged_that(budget: Budget) -> None:
+    """A stream left early of a backend that counts is charged its count: what was cached, and what was not read."""
+    with budget as scope:
+        async with Engine(Counted()).stream(QUESTION) as events:
+            await anext(events)
+    assert scope.spent == Usage(prompt_tokens=40, completion_tokens=5, cached_tokens=39, requests=1)
 
 
 async def test_max_tokens_is_clamped() -> None:

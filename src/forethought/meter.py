@@ -54,7 +54,7 @@ class Metered:
             if node is not None and asked.max_tokens is not None:
                 node.annotate(request_max_tokens=asked.max_tokens)
             below = self.inner.stream(asked)
-            in_time = below if _deadline(asked) is None else _in_time(asked, below)
+            in_time = below if _deadline(asked) is None else _in_time(asked, below, tally)
             async with in_time as events, aclosing(tally.watch(events)) as seen:
                 yield seen
 
@@ -87,10 +87,11 @@ def _deadline(request: Request) -> float | None:
 
 
 @asynccontextmanager
-async def _in_time(request: Request, below: Stream) -> AsyncIterator[AsyncIterator[Event]]:
+async def _in_time(request: Request, below: Stream, tally: Tally) -> AsyncIterator[AsyncIterator[Event]]:
     """The same stream, of which nothing is waited for beyond the deadline."""
     async with AsyncExitStack() as opened:
         events = await _until(request, opened.enter_async_context(below))
+        tally.source = events
         yield await opened.enter_async_context(aclosing(_watched(request, events)))
 
 

@@ -63,6 +63,16 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """The events of a call that its backend counts as it goes on; may be asked after the stream was left, too."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the call has taken so far, written or not yet read; None before anything is known."""
+        ...
+
+
 class Layer(Protocol):
     """A strategy: answers a request with as many calls of the inner backend as it likes."""
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from . import tokens
 from .context import Node, Price, Reservation, Usage
 from .fold import Partial
+from .ports import Counting
 from .trace import capture_content
 from .wire import Delta, Done, Event, Request
 
@@ -27,7 +28,9 @@ def prompt_estimate(request: Request, chars_per_token: float) -> int:
 class Tally:
     """Counts one call; a server that reports no usage is charged what was seen of it.
 
-    Tokens are counted by their logprobs where they come along, else estimated. `grant` is settled and `node`
+    A call that did not come to its end is charged what its `source`, the events as the backend gives them, has
+    counted, else what was seen. Tokens are seen by their logprobs where they come along, else estimated, and of the
+    prompt nothing counts as cached. `grant` is settled and `node`
     charged when Done passes, or at `close` where none came.
     """
 
@@ -40,10 +43,12 @@ class Tally:
     written: int = 0
     thought: int = 0
     settled: bool = False
+    source: object = None
     said: Partial | None = field(default_factory=lambda: Partial() if capture_content() else None)
 
     async def watch(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
         """The same events, counted."""
+        self.source = self.source or events
         async for event in events:
             if isinstance(event, Delta):
                 self._see(event)
@@ -54,9 +59,10 @@ class Tally:
                 yield event
 
     def close(self) -> None:
-        """Charge a call that did not come to its end what was seen of it."""
+        """Charge a call that did not come to its end what it has taken."""
         if not self.settled:
-            usage = self._seen()
+            counted = self.source.usage if isinstance(self.source, Counting) else None
+            usage = counted or self._seen()
             self._charge(usage, self._cost(usage))
 
     def _see(self, delta: Delta) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from forethought.context import Usage
 from forethought.errors import EngineStopped
 from forethought.ports import Capabilities, Continuation
 from forethought.wire import JSON, Done, Event, Request
@@ -135,13 +136,17 @@ def _identified(ticket: Ticket, name: str) -> AsyncIterator[Event]:
 
 
 class _Identified:
-    """The events of a ticket, the last of them with the identity of the answer."""
+    """The events of a ticket, the last of them with the identity of the answer; counted as they come."""
 
     __slots__ = ("_meta", "_ticket")
 
     def __init__(self, ticket: Ticket, meta: JSON) -> None:
         self._ticket = ticket
         self._meta = meta
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._ticket.usage
 
     def __aiter__(self) -> Self:
         return self

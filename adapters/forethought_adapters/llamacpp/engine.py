@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol, TypeAlias
 
+from forethought.context import Usage
 from forethought.errors import EngineStopped, InvalidRequest
 from forethought.wire import Delta, Done
 
 from .job import Job
+from .sequence import Piece
 from .state import Facts, Occupancy
 
-Item: TypeAlias = Delta | Done | BaseException
+Item: TypeAlias = Piece | Done | BaseException
 
 _EXIT_WAIT_S = 10.0
 
@@ -41,14 +43,18 @@ class Worker(Protocol):
 
 
 class Ticket:
-    """One stream at its reader: an iterator of Delta and Done that raises what the engine reports."""
+    """One stream at its reader: an iterator of Delta and Done that raises what the engine reports.
 
-    __slots__ = ("_items", "_over", "key", "loop")
+    `usage` is what the engine has told of it by now, what nobody has read yet included; None before its first token.
+    """
+
+    __slots__ = ("_items", "_over", "key", "loop", "usage")
 
     def __init__(self, key: int) -> None:
         self.key = key
         self.loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self.usage: Usage | None = None
+        self._items: asyncio.Queue[Delta | Done | BaseException] = asyncio.Queue()
         self._over = False
 
     def __aiter__(self) -> Ticket:
@@ -67,7 +73,12 @@ class Ticket:
 
     def put(self, item: Item) -> None:
         """Called on the reader's loop."""
-        self._items.put_nowait(item)
+        if not isinstance(item, Piece):
+            self._items.put_nowait(item)
+            return
+        self.usage = item.usage
+        if item.delta is not None:
+            self._items.put_nowait(item.delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +218,7 @@ class _Owner:
         """Wake each loop once with all that is for it; a loop that is gone wants nothing any more."""
         letters: defaultdict[asyncio.AbstractEventLoop, list[tuple[Ticket, Item]]] = defaultdict(list)
         for key, item in items:
-            ticket = self._tickets[key] if isinstance(item, Delta) else self._tickets.pop(key)
+            ticket = self._tickets[key] if isinstance(item, Piece) else self._tickets.pop(key)
             letters[ticket.loop].append((ticket, item))
         for loop, letter in letters.items():
             try:

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from forethought.errors import InvalidRequest
-from forethought.wire import Delta, Done
+from forethought.wire import Done
 
 from .job import Job
 from .options import Options
 from .pipe import Child
+from .sequence import Piece
 from .state import Facts, Occupancy
 
 Order: TypeAlias = tuple[int, Job | None]
 """A job to take on under a key, or None to drop what that key stands for."""
 
-Result: TypeAlias = tuple[int, Delta | Done | InvalidRequest]
+Result: TypeAlias = tuple[int, Piece | Done | InvalidRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Isolated:
         report: Report = self._child.ask(orders)
         self.occupancy = report.occupancy
         results = [(key, result) for key, result in report.results if key in self._live]
-        self._live.difference_update(key for key, result in results if not isinstance(result, Delta))
+        self._live.difference_update(key for key, result in results if not isinstance(result, Piece))
         self._idle = not self._live
         return results
 

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from forethought.errors import InvalidRequest
 from forethought.thinking import Tags
-from forethought.wire import Delta, FinishReason
+from forethought.wire import FinishReason
 
 from .cells import Cells
 from .gate import Automaton, Gate
 from .guard import CUT
 from .job import Job
 from .pieces import Pieces, Speller
-from .sequence import Outcome, Sequence, common
+from .sequence import Outcome, Piece, Sequence, common
 from .state import Occupancy
 
 HEADROOM = 32
@@ -249,15 +249,14 @@ class Scheduler:
         sequence.written += 1
         logprob = self._pieces.logprob(picked) if sequence.sampler.measures else None
         delta = sequence.writer.write(self._pieces.shown(picked.token, sequence.writer), logprob)
-        if delta is not None:
-            yield delta
+        yield Piece(delta, sequence.usage)
         if sequence.writer.stopped or not sequence.left:
             yield from self._finish(sequence, "stop" if sequence.writer.stopped else "length")
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Outcome]:
-        rest: Delta | None = sequence.writer.finish()
+        rest = sequence.writer.finish()
         if rest is not None:
-            yield rest
+            yield Piece(rest, sequence.usage)
         self._forget(sequence.key)
         self._park(sequence)
         yield sequence.done(reason)

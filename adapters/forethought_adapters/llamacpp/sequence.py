@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence as Tokens
+from dataclasses import dataclass
 from decimal import Decimal
 
 from forethought.context import Usage
@@ -15,7 +16,16 @@ from .job import Job
 from .sampling import Sampler
 from .writing import Writer
 
-Outcome = Delta | Done
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token more: what can be shown by now, None where that is nothing, and what the stream has taken so far."""
+
+    delta: Delta | None
+    usage: Usage
+
+
+Outcome = Piece | Done
 
 
 class Sequence:
@@ -69,6 +79,11 @@ class Sequence:
         """How many tokens may still be written."""
         return self.limit - self.written
 
+    @property
+    def usage(self) -> Usage:
+        """What it has taken so far: its prompt, how much of that was not evaluated anew, and what was written."""
+        return Usage(self._prompt, self.written, self.writer.reasoning_tokens, self.reused or 0, 1)
+
     def close(self) -> None:
         """Nothing more is drawn: free what is native."""
         self.sampler.close()
@@ -78,13 +93,7 @@ class Sequence:
         return Done(
             finish_reason="tool_calls" if reason == "stop" and self.writer.called else reason,
             cost=Decimal(0),
-            usage=Usage(
-                prompt_tokens=self._prompt,
-                completion_tokens=self.written,
-                reasoning_tokens=self.writer.reasoning_tokens,
-                cached_tokens=self.reused or 0,
-                requests=1,
-            ),
+            usage=self.usage,
         )
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from forethought.fold import Partial
 from forethought.thinking import THINK, Tags
-from forethought.wire import Completion, Delta
+from forethought.wire import Completion
 from forethought_adapters.llamacpp.families import HARMONY
 from forethought_adapters.llamacpp.job import Job
 from forethought_adapters.llamacpp.rules import Sampling
 from forethought_adapters.llamacpp.scheduler import Limits, Scheduler
+from forethought_adapters.llamacpp.sequence import Piece
 from forethought_adapters.llamacpp.tools import CHANNEL, HERMES, LLAMA, Syntax, Tools
 
 LIMITS = Limits(cells=1000, longest=200, live=2, batch=64, parked=0)
@@ -64,9 +65,10 @@ def written(*pieces: str, syntax: Syntax | None = None, tags: Tags = THINK, most
     partial = Partial()
     for _ in range(200):
         for _, outcome in scheduler.step():
-            if not isinstance(outcome, Delta):
+            if not isinstance(outcome, Piece):
                 return partial.completion(outcome)
-            partial.add(outcome)
+            if outcome.delta is not None:
+                partial.add(outcome.delta)
     pytest.fail("it does not come to an end")
 
 

@@ -9,13 +9,20 @@ import threading
 
 import pytest
 
+from forethought.context import Usage
 from forethought.errors import EngineStopped
 from forethought.thinking import THINK
 from forethought.wire import Delta, Done
-from forethought_adapters.llamacpp.engine import Engine
+from forethought_adapters.llamacpp.engine import Engine, Ticket
 from forethought_adapters.llamacpp.job import Job
+from forethought_adapters.llamacpp.sequence import Piece
 from forethought_adapters.llamacpp.state import Facts, Occupancy
 from forethought_adapters.llamacpp.template import ChatTemplate
+from support.eventually import eventually
+
+
+def piece(left: int) -> Piece:
+    return Piece(Delta(f"{left} "), Usage(completion_tokens=4 - left, requests=1))
 
 
 class Counting:
@@ -42,9 +49,9 @@ class Counting:
         self.threads.add(threading.get_ident())
         self.left.pop(key, None)
 
-    def step(self) -> list[tuple[int, Delta | Done]]:
+    def step(self) -> list[tuple[int, Piece | Done]]:
         self.threads.add(threading.get_ident())
-        words: list[tuple[int, Delta | Done]] = [(key, Delta(f"{left} ")) for key, left in self.left.items()]
+        words: list[tuple[int, Piece | Done]] = [(key, piece(left)) for key, left in self.left.items()]
         ended = [key for key, left in self.left.items() if left == 1]
         self.left = {key: left - 1 for key, left in self.left.items() if left > 1}
         return [*words, *((key, Done()) for key in ended)]
@@ -57,7 +64,7 @@ class Counting:
 class Dying(Counting):
     """A worker that fails in its second step."""
 
-    def step(self) -> list[tuple[int, Delta | Done]]:
+    def step(self) -> list[tuple[int, Piece | Done]]:
         if 2 in self.left.values():
             raise RuntimeError("native code is unwell")
         return super().step()
@@ -100,6 +107,20 @@ async def test_a_worker_that_cannot_be_made_is_reported() -> None:
     assert engine.stopped
 
 
+async def test_what_nobody_has_read_is_counted() -> None:
+    """A ticket knows what the worker has written, how little of it may have been read."""
+    engine = Engine(Counting, "test")
+    ticket = engine.submit(Job("x"))
+    assert written(ticket) == 0
+    await anext(ticket)
+    await eventually(lambda: written(ticket) == 3)
+    engine.close()
+
+
+def written(ticket: Ticket) -> int:
+    return ticket.usage.completion_tokens if ticket.usage else 0
+
+
 async def _read(engine: Engine) -> str:
     ticket = engine.submit(Job("x"))
     return "".join([event.text async for event in ticket if isinstance(event, Delta)])
@@ -108,9 +129,10 @@ async def _read(engine: Engine) -> str:
 DROP = """
 import time
 from forethought.thinking import THINK
-from forethought_adapters.llamacpp.engine import Engine
+from forethought_adapters.llamacpp.engine import Engine, Ticket
 from forethought_adapters.llamacpp.state import Facts
 from forethought_adapters.llamacpp.template import ChatTemplate
+from support.eventually import eventually
 
 class Slow:
     facts = Facts("slow", ChatTemplate("", tags=THINK), cells=1, longest=1)

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forethought.thinking import THINK, Phase
-from forethought.wire import Delta, Done
+from forethought.wire import Done
 from forethought_adapters.llamacpp.job import Job
 from forethought_adapters.llamacpp.rules import Sampling
 from forethought_adapters.llamacpp.scheduler import Limits, Scheduler
+from forethought_adapters.llamacpp.sequence import Outcome, Piece
 
 END = 26
 GREEDY = Sampling(temperature=0.0)
@@ -93,6 +94,11 @@ def solo(job: Job, longest: int) -> str:
     return text
 
 
+def text_of(outcome: Outcome) -> str:
+    """What an outcome shows of the answer, "" where it is the end."""
+    return outcome.delta.text if isinstance(outcome, Piece) and outcome.delta else ""
+
+
 def run(scheduler: Scheduler, most: int = 5000) -> dict[int, str]:
     """Step until nothing is left to do; returns the finished texts."""
     texts: dict[int, str] = {}
@@ -101,8 +107,8 @@ def run(scheduler: Scheduler, most: int = 5000) -> dict[int, str]:
         if not scheduler.busy:
             return finished
         for key, outcome in scheduler.step():
-            if isinstance(outcome, Delta):
-                texts[key] = texts.get(key, "") + outcome.text
+            if isinstance(outcome, Piece):
+                texts[key] = texts.get(key, "") + text_of(outcome)
             else:
                 finished[key] = texts.get(key, "")
     pytest.fail("the scheduler does not come to an end")
@@ -144,7 +150,7 @@ def test_any_interleaving_writes_what_each_would_alone(acts: list[Any], limits: 
         else:
             for _ in range(act[1]):
                 for key, outcome in scheduler.step():
-                    texts[key] = texts.get(key, "") + (outcome.text if isinstance(outcome, Delta) else ".")
+                    texts[key] = texts.get(key, "") + (text_of(outcome) or ".")
     for key, text in run(scheduler).items():
         texts[key] = texts.get(key, "") + text + "."
     for key, text in texts.items():
@@ -216,3 +222,14 @@ def test_what_one_stops_at_is_counted() -> None:
     done = ends[-1]
     assert isinstance(done, Done)
     assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (6, len(solo(job, 200)))
+
+
+def test_every_token_tells_what_the_stream_has_taken() -> None:
+    """With each token comes the usage so far: the prompt, what was reused of it, and all that was written."""
+    scheduler = Scheduler(Arithmetic(1000), ROOMY, THINK)
+    job = Job("abcabd", Phase.ANSWERING, GREEDY, max_tokens=4)
+    for key in range(2):
+        scheduler.submit(key, job)
+        pieces = [outcome for _ in range(9) for _, outcome in scheduler.step() if isinstance(outcome, Piece)]
+        assert [piece.usage.completion_tokens for piece in pieces] == [1, 2, 3, 4]
+        assert {(piece.usage.prompt_tokens, piece.usage.cached_tokens) for piece in pieces} == {(6, 5 * key)}

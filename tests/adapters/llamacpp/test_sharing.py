@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from forethought.engine import Engine
 from forethought.fold import complete
+from forethought.policy import Policy
+from forethought.steer.limit import Limit
 from forethought.wire import Delta, Prefix, Request
 from forethought_adapters.llamacpp import LlamaCpp
 
@@ -80,3 +83,15 @@ async def test_a_running_thought_can_be_probed(backend: LlamaCpp) -> None:
         added = len("So") + 1 + len("It is ")
     assert len(probe.text) == 4
     assert probe.usage.cached_tokens >= probe.usage.prompt_tokens - added
+
+
+async def test_a_thought_that_is_stopped_costs_what_was_evaluated(backend: LlamaCpp) -> None:
+    """A stopped thought, its probe and its answer are charged every token that the engine evaluated, and none twice."""
+    limit = Limit(reasoning_tokens=40, transition="")
+    engine = Engine(backend, Policy("p", layers=(limit,)))
+    answer = await engine.complete(replace(Request.of("Think.", temperature=0, max_tokens=200), prefix=Prefix()))
+    usage = answer.usage
+    computed = usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens
+    never_evaluated = 2  # the last token of each call
+    assert usage.requests == 2
+    assert computed - never_evaluated <= backend.occupancy.evaluated <= computed + 1
