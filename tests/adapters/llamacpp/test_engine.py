@@ -129,10 +129,9 @@ async def _read(engine: Engine) -> str:
 DROP = """
 import time
 from forethought.thinking import THINK
-from forethought_adapters.llamacpp.engine import Engine, Ticket
+from forethought_adapters.llamacpp.engine import Engine
 from forethought_adapters.llamacpp.state import Facts
 from forethought_adapters.llamacpp.template import ChatTemplate
-from support.eventually import eventually
 
 class Slow:
     facts = Facts("slow", ChatTemplate("", tags=THINK), cells=1, longest=1)
