@@ -7,11 +7,13 @@ programs; here they are policies, which are data: nothing that a model writes is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..budget import Budget
+from ..context import Node
 from ..errors import ForethoughtError, InvalidPolicy
 from ..fold import complete
 from ..judge.asking import filled
@@ -113,17 +115,9 @@ class Guide:
             "requests": str(bound.requests),
         }
         params = self._params(backend, request, menu.schema(k))
-        node = None if request.context.node is None else request.context.node.child("guide")
         asked = replace(Request.of(filled(self.prompt or PROMPT, told), **params), context=request.context)
-        if node is not None:
-            asked = asked.with_context(node=node)
-        try:
-            await _converse(backend, asked, sieve)
-        except ForethoughtError as error:  # advice that cannot be had is no reason not to answer
-            sieve.refused.append(str(error))
-        if node is not None:
-            node.decide("proposed", policies=[each.policy.to_json() for each in sieve.made], refused=sieve.refused)
-            node.end("proposed")
+        with _told(request.context.node, sieve) as node:
+            await _converse(backend, asked.with_context(node=node), sieve)
         return Proposals(tuple(sieve.made), tuple(sieve.refused))
 
     def _params(self, backend: Backend, request: Request, schema: JSON) -> JSON:
@@ -181,6 +175,20 @@ class _Sieve:
         else:
             return True
         return False
+
+
+@contextmanager
+def _told(around: Node | None, sieve: _Sieve) -> Iterator[Node | None]:
+    """A node of the guide's own, which tells what came of it; an error of ours ends in it."""
+    node = None if around is None else around.child("guide")
+    try:
+        yield node
+    except ForethoughtError as error:  # advice that cannot be had is no reason not to answer
+        sieve.refused.append(str(error))
+    finally:
+        if node is not None:
+            node.decide("proposed", policies=[each.policy.to_json() for each in sieve.made], refused=sieve.refused)
+            node.end("proposed")
 
 
 async def _converse(backend: Backend, asked: Request, sieve: _Sieve) -> None:
