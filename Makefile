@@ -47,7 +47,8 @@ bench-vote: .venv/.dev ## what thinking, voting and stopping early are worth on 
 bench-local: .venv/.dev ## the local engine against its peers, and a soak of it
 	$(BIN)/python tests/bench/local.py
 
-bench-replay: .venv/.dev ## votes that stop early, on recorded answers of real models in FORETHOUGHT_DATA
+bench-replay: .venv/.dev ## votes and thoughts that stop early, on recordings of real models in FORETHOUGHT_DATA
+	$(BIN)/python tests/bench/thoughts.py
 	$(BIN)/python tests/bench/replay.py
 
 # Results are kept for each state of the code, so that an interrupted run goes on and a changed strategy starts anew.
