@@ -3,7 +3,8 @@
     FORETHOUGHT_DATA=… python tests/bench/thoughts.py [--sets WORD]
 
 Each steer is fed a recorded thought word by word and decides as it would while the model writes. Every line is a step,
-since these thoughts have no blank lines, and `settle` asks every 16 tokens, since they are short. The model is not there, and the record stands in for it:
+since these thoughts have no blank lines, and `settle` asks every 16 tokens, since they are short. The model is not
+there, and the record stands in for it:
 
 - A probe is answered by the value that the thought has concluded last (`last`). A model would work on from there, so
   that agreement comes too early: an intermediate result counts twice if nothing was concluded in between. The other
