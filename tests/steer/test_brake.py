@@ -83,13 +83,13 @@ def test_hard_brake() -> None:
 
 def test_a_moving_answer_is_not_braked() -> None:
     """While every probe brings another answer, nothing is braked however long it takes."""
-    decisions = drive(LINES, ["so 1"] * 30, [str(number) for number in range(100)])
+    decisions = drive(LINES, ["so it is"] * 30, [str(number) for number in range(100)])
     assert decisions == [Continue()] * 30
 
 
 def test_an_answer_that_moves_at_the_last_moment() -> None:
     """The step that would be braked at is probed too, and another answer there lets the thought go on."""
-    decisions = drive(LINES, ["a=1", "so 7", "so 7", "Wait", "so 8"], ["7", "8", "9", "8"])
+    decisions = drive(LINES, ["a=1", "so 7", "so 7", "Wait", "so 8"], ["8", "9", "8"])
     assert not any(isinstance(decision, Stop | Inject) for decision in decisions)
 
 
@@ -108,14 +108,40 @@ def test_a_doubt_is_not_heard_for_ever() -> None:
     assert isinstance(decisions[-1], Stop)
 
 
+def test_a_stated_answer_is_not_asked_for() -> None:
+    """A step that states its answer costs no probe, and counts as one that brought it."""
+    steering = LINES.steer(Situation(QUESTION, Capabilities()))
+    next(steering)
+    assert steering.send(Delta(reasoning="so 7\n")) == Continue()
+    assert isinstance(steering.send(Delta(reasoning="check\n")), Probe)
+    decision = steering.send(Probed("7"))
+    assert isinstance(decision, Stop)
+    assert decision.facts is not None
+    assert (decision.facts["first_step"], decision.facts["agreed"]) == (1, 2)
+
+
+def test_what_is_stated_of_a_part_brakes_nothing() -> None:
+    """However often a step states something, what would be braked at is probed, and another answer there counts."""
+    decisions = drive(LINES, ["so 3"] * 12, ["42"])
+    assert decisions == [Continue()] * 12
+
+
+def test_an_answer_without_words_for_it_is_asked_for() -> None:
+    """A step that concludes without stating an answer is probed."""
+    steering = LINES.steer(Situation(QUESTION, Capabilities()))
+    next(steering)
+    assert isinstance(steering.send(Delta(reasoning="so x = 3 in the end\n")), Probe)
+
+
 def test_derived_once_is_not_enough() -> None:
-    """One probe never brakes, whatever its score."""
-    assert drive(LINES, ["so 7"], ["7"]) == [Continue()]
+    """One answer never brakes, stated or probed."""
+    for step in ("so 7", "so x = 7"):
+        assert drive(LINES, [step], ["7"]) == [Continue()]
 
 
 def test_probes_are_bounded() -> None:
     """After the last probe the thought is let alone."""
-    decisions = drive(Brake(lines=1, probes=3, window=3), ["so 1"] * 10, ["1}", "2}", "3}", "3}", "3}"])
+    decisions = drive(Brake(lines=1, probes=3, window=3), ["so it is"] * 10, ["1}", "2}", "3}", "3}", "3}"])
     assert decisions == [Continue()] * 10
 
 
@@ -133,7 +159,7 @@ def test_the_end_is_reported() -> None:
 def test_never_brakes_on_fewer_than_window_agreeing_probes(
     steps: list[str], answers: list[str], data: st.DataObject
 ) -> None:
-    """Whatever is written and probed, a brake follows `window` probes that agree."""
+    """Whatever is written and probed, a brake follows `window` answers that agree."""
     window = data.draw(st.integers(2, 4))
     brake = Brake(probe="\nanswer ", lines=1, window=window)
     for decision in drive(brake, steps, [*answers, "1"]):
@@ -153,7 +179,7 @@ async def test_end_to_end() -> None:
     brake = Brake(probe="\nanswer ", probe_tokens=1, lines=1)
     answered = await Engine(Scripted(answer=answer), Policy("p", layers=(brake,))).complete(QUESTION)
     assert (answered.text, answered.done.stop_reason) == ("7", "brake")
-    assert answered.done.report["brake"]["probes"] == answered.done.report["brake"]["probe_tokens"] == 2
+    assert answered.done.report["brake"]["probes"] == answered.done.report["brake"]["probe_tokens"] == 1
     assert answered.reasoning.count("y=2") < 5
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forethought.steer.steps import LONGEST_STEP, OVERTHINKING, Doubt, Steps, Words, comes_to_an_answer
+from forethought.steer.steps import LONGEST_STEP, OVERTHINKING, Doubt, Steps, Words, comes_to_an_answer, stated
 
 THOUGHT = st.text(alphabet="ab \n", max_size=200)
 
@@ -111,6 +111,31 @@ def test_cues(step: str) -> None:
 def test_no_cue(step: str) -> None:
     """A step in between does not, and neither does a word that holds a cue."""
     assert not comes_to_an_answer(step)
+
+
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    [
+        ("so 7", "7"),
+        ("Therefore, 12.", "12"),
+        ("a=1\nso 7", "7"),
+        ("So the answer is 3.", "3"),
+        (r"Thus \boxed{\frac{1}{2}}, done", r"\frac{1}{2}"),
+        ("so 7\na=1", ""),
+        ("so x = 3", ""),
+        ("we get 7", ""),
+        ("so", ""),
+    ],
+)
+def test_stated(step: str, answer: str) -> None:
+    """An answer is stated by a box, by "the answer is", or by a conclusion that is nothing else, at a step's end."""
+    assert stated(step) == answer
+
+
+@given(st.text(alphabet="so 7answeri\\boxed{}.\n", max_size=60))
+def test_what_is_stated_concludes(step: str) -> None:
+    """Only a step that comes to an answer states one."""
+    assert comes_to_an_answer(step) or not stated(step)
 
 
 def doubting(*steps: str, patience: int = 3) -> list[bool]:

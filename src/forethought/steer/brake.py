@@ -13,7 +13,7 @@ from ..errors import InvalidPolicy
 from ..ports import Continue, Decision, Inject, Situation, Steering, Stop
 from ..wire import JSON
 from .probing import Agreement, Probing, thinks
-from .steps import OVERTHINKING, Doubt, Steps, Words, comes_to_an_answer
+from .steps import OVERTHINKING, Doubt, Steps, Words, comes_to_an_answer, stated
 
 NUDGE = "\n\nI keep coming to the same answer, so it is time to stop thinking.\n\n"
 TRANSITION = "\n\nThe answer stands, so I give it now.\n"
@@ -21,11 +21,12 @@ TRANSITION = "\n\nThe answer stands, so I give it now.\n"
 
 @dataclass(frozen=True, slots=True)
 class Brake(Probing):
-    """Brakes where the overthink score is high and the last `window` probes brought the same answer.
+    """Brakes where the overthink score is high and the answer was the same the last `window` times it was seen.
 
-    The score is `overthink` with FS, unknown without the truth, put as the first of the probes in a row that agree:
-    an equal answer before one that differed may be chance. Steps that come to an answer are probed, and so is
-    the step that would be braked at, so a moving answer is never braked; a step that begins with a doubt is heard out
+    The score is `overthink` with FS, unknown without the truth, put as the first of the answers in a row that agree:
+    an equal answer before one that differed may be chance. A step that states its answer is taken at its word, one
+    that comes to an answer without saying which is probed, and so is the step that would be braked at, so a moving
+    answer is never braked, nor what a step states of a part only; a step that begins with a doubt is heard out
     until a step concludes, or for as many steps as the answer took at first. At `soft` the `nudge` is added to the
     thought, once, and the model should end by itself; at `hard` the thought is closed after `transition`, in which
     `{answer}` is the probed answer. `beta`, `soft` and `hard` are the paper's; its markers hardly move the score, and
@@ -79,12 +80,15 @@ class _Thought:
         self.doubt = Doubt()
 
     def read(self, ended: Sequence[str]) -> bool:
-        """Count these steps; whether it is time to ask for the answer."""
+        """Count these steps, and the answers that they state; whether it is time to ask for the answer."""
         cued = False
         for number, step in enumerate(ended, self.steps.count - len(ended) + 1):
             self.markers.add(step)
             self.doubt.read(step, number)
-            cued = cued or comes_to_an_answer(step)
+            answer = stated(step)
+            if answer:
+                self.agreed.add(answer, number)
+            cued = not answer and (cued or comes_to_an_answer(step))
         return cued or (self.score >= self.threshold and not self.doubt.open(self.steps.count, self.agreed.since))
 
     def judged(self) -> Decision:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ..answers import extract
+
 LONGEST_STEP = 4_000
 """Characters after which a step ends wherever it stands."""
 
@@ -111,6 +113,18 @@ def comes_to_an_answer(step: str) -> bool:
     return _CUE.search(step) is not None
 
 
+def stated(step: str) -> str:
+    r"""The answer that a step ends by stating, "" where it states none: `\boxed{7}`, `the answer is 7`, or only `so 7`.
+
+    What is stated may be that of a part of the problem only.
+    """
+    line = step.rpartition("\n")[2]
+    if _STATING.search(line):
+        return extract(line)
+    bare = _BARE.fullmatch(line)
+    return bare[1] if bare else ""
+
+
 class Doubt:
     """Whether what stood is looked at anew: a step that begins with a word of doubt opens one, a conclusion ends it.
 
@@ -149,3 +163,5 @@ _CUE = re.compile(
     r"\\boxed|(?<!\w)(?:answer|so|thus|hence|therefore|conclude|result|gives|finally|consequently)(?!\w)",
     re.IGNORECASE,
 )
+_BARE = re.compile(r"(?:so|thus|hence|therefore)[,:]?\s+([^\s.]+)\.?", re.IGNORECASE)
+_STATING = re.compile(r"\\boxed\s{0,3}\{|\banswer\s{1,3}is\b", re.IGNORECASE)
