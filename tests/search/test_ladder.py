@@ -138,9 +138,9 @@ async def test_a_better_judge_hears_the_same_candidates() -> None:
 async def test_any_kind_can_search() -> None:
     """A search that does not vote answers alone, with a seed that is not that of a candidate."""
     backend = Scripted(sure("1", 0.3), "2", "3", "4")
-    answer = await ask(backend, Ladder(samples=3, search=Vote(samples=1)), QUESTION.with_params(seed=5))
+    answer = await ask(backend, Ladder(samples=3, majority=0.5, search=Vote(samples=1)), QUESTION.with_params(seed=5))
     assert answer.text == "1"
-    nested = Ladder(samples=3, search=Ladder(threshold=0.0))
+    nested = Ladder(samples=3, majority=0.5, search=Ladder(threshold=0.0))
     answer = await ask(Scripted(*(sure(str(n), 0.3) for n in range(9))), nested, QUESTION.with_params(seed=5))
     assert (answer.text, told(answer)["rung"]) == ("3", "search")
 
@@ -217,7 +217,7 @@ async def test_a_failed_check_is_not_the_end() -> None:
 async def test_a_failed_search_leaves_the_vote() -> None:
     """Where the search fails, the leader of the vote is the answer."""
     backend = Scripted(sure("1", 0.3), "2", "2", "3", *[Script(error=UpstreamTimeout("silent"))] * 4)
-    answer = await ask(backend, Ladder(samples=4, search=Lookahead()))
+    answer = await ask(backend, Ladder(samples=4, majority=0.5, search=Lookahead()))
     assert (answer.text, answer.done.stop_reason) == ("2", "failed")
 
 

@@ -43,8 +43,8 @@ class Ladder:
 
     A rung that fails leaves the best answer so far, as does one that the budget has no room for, which is not begun:
     there has to be room for the fewest calls that could decide a vote, each as long as the longest answer so far.
-    `temperature` is that of the vote where the caller gives none. Confidence differs between models: `threshold` and
-    `window` are ours, to be set by evaluation.
+    `temperature` is that of the vote where the caller gives none. All numbers are ours; what confidence is worth
+    differs between models, so that `threshold` and `window` are to be set by evaluation.
     """
 
     kind: ClassVar[str] = "ladder"
@@ -54,7 +54,7 @@ class Ladder:
     window: int = 32
     samples: int = 8
     temperature: float | None = None
-    majority: float = 0.5
+    majority: float = 0.3
     judge: Rule = field(default_factory=Majority)
     search: Layer = field(default_factory=DeepenSamples, metadata={KINDS: "forethought.layers"})
 
