@@ -1,4 +1,4 @@
-"""llama.cpp in a thin, typed wrapper, to be used by one thread; beside this module only `log` and `hidden` touch it."""
+"""llama.cpp in a thin, typed wrapper, to be used by one thread; only `log`, `hidden` and `vectors` touch it besides."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Model:
         self._memory: Any = _llama.llama_get_memory(self._context)
         self.cells: int = min(options.cells(self.trained), _llama.llama_n_ctx(self._context))
         self.batch: int = _llama.llama_n_batch(self._context)
-        self._batch = _Batch(self.batch)
+        self._batch = Batch(self.batch)
         self._buffer = ctypes.create_string_buffer(256)
 
     @property
@@ -221,7 +221,7 @@ class Automaton:
             _llama.llama_sampler_free(sampler)
 
 
-class _Batch:
+class Batch:
     """A llama_batch over numpy memory, filled by whole columns."""
 
     def __init__(self, size: int) -> None:
