@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from . import plugins
 from .ports import IN_CODE
+from .wire import is_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Option:
             return ""
         if isinstance(self.default, str):
             return f'"{self.default.encode("unicode_escape").decode()}"'
+        if is_array(self.default):
+            return str([*self.default])
         return str(getattr(self.default, "kind", self.default)).replace("True", "true").replace("False", "false")
 
 

@@ -69,13 +69,14 @@ class Policy:
     def to_toml(self) -> str:
         return tomli_w.dumps(self.to_json())
 
-    def worst_case(self) -> Bound:
-        """The most that one answer can take, computed without asking anything."""
-        bound = Bound(1, self.budget.output_tokens_limit)
+    def worst_case(self, inner: Bound | None = None) -> Bound:
+        """The most that one answer can take, computed without asking anything; `inner` is what one call takes."""
+        bound = inner or Bound(1, self.budget.output_tokens_limit)
         for layer in reversed(self.layers):
             bound = layer.worst_case(bound) if isinstance(layer, Bounded) else bound
         calls, tokens = self.budget.request_limit, self.budget.output_tokens_limit
-        return Bound(bound.requests if calls is None else min(bound.requests, calls), tokens)
+        requests = bound.requests if calls is None else min(bound.requests, calls)
+        return Bound(requests, bound.output_tokens if tokens is None else tokens)
 
 
 def load(policy: str | Path | Policy, /) -> Policy:
@@ -84,7 +85,7 @@ def load(policy: str | Path | Policy, /) -> Policy:
         return policy
     if isinstance(policy, Path) or policy.endswith((".toml", ".json")):
         return _read(Path(policy))
-    known = available()
+    known = _shipped()
     if policy not in known:
         raise InvalidPolicy("policy", policy, f"the policies are {', '.join(known)}, or the path of a .toml file")
     return known[policy]
@@ -92,14 +93,20 @@ def load(policy: str | Path | Policy, /) -> Policy:
 
 @cache
 def available() -> Mapping[str, Policy]:
-    """Every policy that an installed package ships, by name."""
+    """Every policy that an installed package ships, by name, the cheapest first."""
+    return dict(sorted(_shipped().items(), key=lambda item: item[1].worst_case().requests))
+
+
+@cache
+def _shipped() -> Mapping[str, Policy]:
+    """The same in the order of names; apart, because what one takes at worst may depend on others that it names."""
     found: dict[str, Policy] = {}
     for package in plugins.names(POLICIES):
         for file in resources.files(plugins.load(POLICIES, package)).iterdir():
             if file.name.endswith(".toml"):
                 policy = Policy.from_toml(file.read_text(encoding="utf-8"), source=file.name)
                 found[policy.name] = policy
-    return dict(sorted(found.items(), key=lambda item: item[1].worst_case().requests))
+    return dict(sorted(found.items()))
 
 
 def _read(path: Path) -> Policy:

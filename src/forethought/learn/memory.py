@@ -177,7 +177,7 @@ def choose(
     known = {name: record for name, record in memory.records(signature).items() if among is None or name in among}
     best = _best(known, default, epsilon)
     new = max(
-        (name for name, record in known.items() if record.state == "quarantined" and name != default),
+        (name for name in known if name != default and _promising(known[name], known.get(best))),
         key=lambda name: (known[name].high, -known[name].mean_tokens, name),
         default=None,
     )
@@ -188,6 +188,29 @@ def choose(
         if draw < share:
             return Choice(new, "explored", key, share)
     return Choice(best, "default" if best == default else "served", key, share)
+
+
+def _promising(record: Record, best: Record | None) -> bool:
+    """Whether a policy is in quarantine and may turn out cheaper, or right more often, than what is served."""
+    if record.state != "quarantined" or best is None:
+        return record.state == "quarantined"
+    return not record.runs or record.mean_tokens < best.mean_tokens or record.high > best.high
+
+
+def contenders(
+    memory: Memory, signature: Signature, default: str, names: Sequence[str], *, width: int, runs: int
+) -> tuple[str, ...]:
+    """Which policies to compare on one more problem of a kind, the default first; () where nothing is left to learn.
+
+    That is while one of `names` is in quarantine there and was compared on fewer than `runs` problems; the least
+    compared come first, `width` policies in all.
+    """
+    cell = memory.cell(signature)
+    records: Mapping[str, Record] = {} if cell is None else cell.records
+    pairs = {name: records[name].pairs if name in records else 0 for name in names if name != default}
+    open_ = [name for name in pairs if (records[name].state if name in records else "quarantined") == "quarantined"]
+    wanted = sorted((name for name in open_ if pairs[name] < runs), key=lambda name: pairs[name])
+    return (default, *wanted[: width - 1]) if wanted else ()
 
 
 def explorable(new: float, old: float, epsilon: float) -> float:

@@ -1,0 +1,150 @@
+"""Where memories are kept, as editions, with the answers of which nobody has said yet how good they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import StoreConflict
+from ..ports import Store
+from ..wire import is_object
+from .consolidate import Comparison, consolidate
+from .constraints import Suite, violations
+from .editions import Edition, Editions, Form
+from .memory import Memory, from_json, to_json
+
+SLOTS = 8192
+"""Answers that can wait for feedback; of two that fall on one slot the older is forgotten."""
+EXPIRES_S = 7 * 24 * 3600.0
+PATIENCE = 20
+"""Comparisons to begin for each one that brought a score, and as many to begin with."""
+_CACHED = 256
+
+_FORM: Form[Memory] = Form(
+    Memory(), lambda memory: {"memory": to_json(memory)}, lambda value: from_json(value["memory"])
+)
+_COMPARISON = TypeAdapter(Comparison)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer that waits for its score: whose it is, and what was compared."""
+
+    tenant: str
+    comparison: Comparison
+
+
+class Keeper:
+    """The memories of all tenants in `store`, each its own row of editions; `clock` tells Unix time, in seconds.
+
+    Every method raises StoreError where the store cannot be read or written.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._memories: dict[str, Edition[Memory]] = {}
+        self._refused: dict[str, tuple[str, ...]] = {}
+
+    def editions(self, tenant: str) -> Editions[Memory]:
+        return Editions(self._store, f"experience/{quote(tenant, safe='')}/", _FORM)
+
+    async def memory(self, tenant: str) -> Memory:
+        """The latest edition of a tenant's memory; never another tenant's."""
+        editions = self.editions(tenant)
+        version = await editions.version()
+        known = self._memories.pop(tenant, None)
+        if known is None or known.version != version:
+            known = await editions.edition(version)
+        self._memories[tenant] = known
+        if len(self._memories) > _CACHED:
+            del self._memories[next(iter(self._memories))]
+        return known.content
+
+    async def learn(self, tenant: str, comparison: Comparison, suite: Suite) -> tuple[str, ...]:
+        """Write what a comparison teaches; where that newly violates the suite, write nothing and return what."""
+        broken: list[str] = []
+
+        def edit(memory: Memory) -> Memory:
+            after = consolidate(memory, comparison, epsilon=suite.epsilon)
+            before = violations(memory, suite)
+            broken[:] = [each for each in violations(after, suite) if each not in before]
+            return memory if broken else after
+
+        names = ", ".join(f"{each.policy.get('name', '')}" for each in comparison.attempts)
+        await self.editions(tenant).change(edit, f"{'compared' if len(comparison.attempts) > 1 else 'scored'} {names}")
+        if broken:
+            self._refused[tenant] = tuple(broken)
+        return tuple(broken)
+
+    def refused(self, tenant: str) -> tuple[str, ...]:
+        """Why what was last learned from feedback was not written, told once."""
+        return self._refused.pop(tenant, ())
+
+    async def may_compare(self, tenant: str, memory: Memory) -> bool:
+        """Count one more comparison, unless too many were begun for the few that brought a score."""
+        key = self._begun(tenant)
+        found = await self._store.get(key)
+        if found is not None and int(found[0]) >= PATIENCE * (memory.compared + 1):
+            return False
+        await self._store.add(key, 1)
+        return True
+
+    async def rollback(self, tenant: str, version: int) -> Edition[Memory]:
+        """Go back to an edition, with patience for new comparisons."""
+        edition = await self.editions(tenant).rollback(version)
+        await self._store.put(self._begun(tenant), edition.content.compared)
+        return edition
+
+    async def forget(self, tenant: str) -> Edition[Memory]:
+        """Erase all that was learned for a tenant."""
+        edition = await self.editions(tenant).forget()
+        await self._store.put(self._begun(tenant), 0)
+        return edition
+
+    async def wait(self, run_id: str, by: str, tenant: str, comparison: Comparison) -> None:
+        """Keep what run `run_id` answered until feedback comes; `by` names who asks for it back.
+
+        Where several answers of one run wait, as below a vote, none is learned from: a score is that of the run's.
+        """
+        key = _slot(run_id)
+        while True:
+            found = await self._store.get(key)
+            row: Any = found[0] if found else None
+            several = is_object(row) and row.get("run") == run_id
+            told = None if several else _COMPARISON.dump_python(comparison, mode="json", exclude_defaults=True)
+            kept = {"run": run_id, "by": by, "tenant": tenant, "at": self._clock(), "comparison": told}
+            try:
+                await self._store.put(key, kept, version=found[1] if found else 0)
+            except StoreConflict:
+                continue
+            return
+
+    async def take(self, run_id: str, by: str) -> Pending | None:
+        """What waits for feedback on run `run_id`, given out once; None where nothing does, or not any more."""
+        key = _slot(run_id)
+        found = await self._store.get(key)
+        row: Any = found[0] if found else None
+        if found is None or not is_object(row) or (row.get("run"), row.get("by")) != (run_id, by):
+            return None
+        try:
+            await self._store.put(key, None, version=found[1])
+            pending = Pending(str(row["tenant"]), _COMPARISON.validate_python(row["comparison"]))
+        except (StoreConflict, ValidationError):
+            return None
+        return pending if self._clock() - float(row["at"]) <= EXPIRES_S else None
+
+    @staticmethod
+    def _begun(tenant: str) -> str:
+        return f"experience/{quote(tenant, safe='')}/begun"
+
+
+def _slot(run_id: str) -> str:
+    digest = blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return f"experience-pending/{int.from_bytes(digest, 'big') % SLOTS}"

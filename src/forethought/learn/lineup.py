@@ -1,0 +1,101 @@
+"""The policies among which experience chooses: those it was given, and those of a guide that hold its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import reduce
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
+
+from ..errors import InvalidPolicy
+from ..policy import Policy
+from ..ports import Bound, Capabilities, Demanding
+from .constraints import read, wrong_with
+from .memory import Memory, identity
+
+GUIDE = "guide"
+"""The origin of a policy that a guide proposed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """Policies by identity; `default` is that of the one which is served where nothing better is known."""
+
+    default: str
+    policies: Mapping[str, Policy]
+
+    @classmethod
+    def of(cls, default: Policy, candidates: Sequence[Policy]) -> Lineup:
+        """The default first; raises InvalidPolicy where one of them would learn itself."""
+        policies: dict[str, Policy] = {}
+        for policy in (default, *candidates):
+            if any(kind == "experience" for kind in _kinds(policy.layers)):
+                raise InvalidPolicy("candidates", policy.name, "a policy without the layer 'experience' is expected")
+            policies.setdefault(identity(policy.to_json()), policy)
+        return cls(next(iter(policies)), policies)
+
+    @property
+    def key(self) -> str:
+        """The same for the same policies."""
+        return blake2b("/".join(self.policies).encode(), digest_size=6).hexdigest()
+
+    @property
+    def most(self) -> Bound:
+        """What the costliest of them takes."""
+        return self._largest(Bound())
+
+    def worst_case(self, inner: Bound, width: int, proposals: int) -> Bound:
+        """The most that comparing `width` of them takes, and asking a guide for `proposals` more before."""
+        each = sorted((policy.worst_case(inner) for policy in self.policies.values()), key=attrgetter("requests"))
+        each += [self._largest(inner)] * proposals
+        chosen = sorted(each, key=attrgetter("requests"))[-width:]
+        guide = [inner.times(2)] if proposals else []
+        return reduce(_plus, [*chosen, *guide])
+
+    def usable(self, memory: Memory, capabilities: Capabilities, *, guided: bool) -> Mapping[str, Policy]:
+        """Those given and, when `guided`, those in memory that a guide proposed and that can still be run here."""
+        if not guided:
+            return self.policies
+        found = dict(self.policies)
+        for cell in memory.cells:
+            for name, record in cell.records.items():
+                if name not in found and record.origin == GUIDE and not wrong_with(record.policy, self.most):
+                    policy = read(record.policy)
+                    if not any(kind == "experience" for kind in _kinds(policy.layers)) and not lack(
+                        (policy,), capabilities
+                    ):
+                        found[name] = policy
+        return found
+
+    def _largest(self, inner: Bound) -> Bound:
+        bounds = [policy.worst_case(inner) for policy in self.policies.values()]
+        tokens = [bound.output_tokens for bound in bounds]
+        known = [each for each in tokens if each is not None]
+        return Bound(max(bound.requests for bound in bounds), max(known) if len(known) == len(tokens) else None)
+
+
+def lack(policies: Collection[Policy], capabilities: Capabilities) -> str | None:
+    """What the first of them that cannot run on such a backend needs; None where all can."""
+    layers = (layer for policy in policies for layer in policy.layers)
+    lacks = (layer.missing(capabilities) for layer in layers if isinstance(layer, Demanding))
+    return next((each for each in lacks if each is not None), None)
+
+
+def _kinds(held: Any) -> Iterator[str]:
+    """The kinds of layers and of what they hold."""
+    if isinstance(held, tuple | list):
+        for each in held:  # pyright: ignore[reportUnknownVariableType]
+            yield from _kinds(each)
+    elif is_dataclass(held):
+        yield str(getattr(held, "kind", ""))
+        for option in fields(held):
+            yield from _kinds(getattr(held, option.name))
+
+
+def _plus(one: Bound, other: Bound) -> Bound:
+    tokens = (
+        None if one.output_tokens is None or other.output_tokens is None else one.output_tokens + other.output_tokens
+    )
+    return Bound(one.requests + other.requests, tokens)
