@@ -49,6 +49,25 @@ async def test_given_pairs(forethought: Forethought, tmp_path: Path, pairs: Path
     assert steered.capabilities.local
 
 
+async def test_asking_with_a_vector(forethought: Forethought, pairs: Path) -> None:
+    """The vector is an option of whatever answers with a model in this process."""
+    await forethought("steer-vector", "v.gguf", "--pairs", str(pairs))
+    asking = ("ask", "a=3 b=a+4 c=b*2 c?", "--pocket", "--temperature", "0", "--json")
+    plain, none, steered = [
+        json.loads((await forethought(*asking, *more)).out)["reasoning"]
+        for more in ((), ("--steering-vector", "v.gguf", "--steering-scale", "0"), ("--steering-vector", "v.gguf"))
+    ]
+    assert plain == none != steered
+
+
+@pytest.mark.parametrize("command", [("ask", "?"), ("serve",)], ids=["ask", "serve"])
+async def test_a_server_takes_no_vector(forethought: Forethought, command: tuple[str, ...]) -> None:
+    """A model behind a server cannot be steered, which is said before it is asked."""
+    refused = await forethought(*command, "--upstream", "http://127.0.0.1:9/v1", "--steering-vector", "v.gguf")
+    assert refused.code == 2
+    assert "--steering-vector" in refused.err
+
+
 async def test_problems_of_a_file_are_parted(forethought: Forethought, tmp_path: Path) -> None:
     """Of the problems in a file one half is sampled and the other tried."""
     names = "abcdefghijklmnpqrstu"

@@ -15,7 +15,7 @@ from ..errors import UpstreamProtocol
 from ..fold import Partial
 from ..trace import Run
 from ..wire import Completion, Delta, Done, Request
-from .options import Gguf, Money, Pocket, Policy, Seconds, Tokens, Upstream
+from .options import Gguf, Money, Pocket, Policy, Scale, Seconds, Tokens, Upstream, Vector
 from .recorder import Recorder
 from .screen import to_people
 from .source import Source, choose
@@ -33,6 +33,8 @@ def ask(
     pocket: Pocket = False,
     gguf: Gguf = None,
     upstream: Upstream = None,
+    steering_vector: Vector = None,
+    steering_scale: Scale = 1.0,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Sampling temperature.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes a run repeatable where the model allows it.")] = None,
     budget_tokens: Tokens = None,
@@ -50,7 +52,7 @@ def ask(
       forethought ask "How far is the moon?" --gguf model.gguf --budget-tokens 500
       echo "a=3 b=a+4 b?" | forethought ask --json | jq .answer
     """
-    source = choose(pocket=pocket, gguf=gguf, upstream=upstream)
+    source = choose(pocket=pocket, gguf=gguf, upstream=upstream).steered(steering_vector, steering_scale)
     budget = Budget(output_tokens_limit=budget_tokens, cost_limit=budget_usd, time_limit_s=budget_seconds)
     params = {"model": model, "temperature": temperature, "seed": seed}
     request = Request.of(_read(question), system=system, **{n: v for n, v in params.items() if v is not None})

@@ -27,6 +27,21 @@ Upstream: TypeAlias = Annotated[
         "Without any of these, OPENAI_BASE_URL is asked, else the pocket model.",
     ),
 ]
+Vector: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--steering-vector",
+        metavar="FILE",
+        rich_help_panel=_MODEL,
+        help="A control vector for a model in this process, as `forethought steer-vector` makes one.",
+    ),
+]
+Scale: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--steering-scale", min=-100, max=100, rich_help_panel=_MODEL, help="How many times the vector is added."
+    ),
+]
 Policy: TypeAlias = Annotated[
     str | None,
     typer.Option("--policy", "-p", metavar="NAME|FILE", help="How to think; without a policy the model is asked once."),

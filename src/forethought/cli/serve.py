@@ -10,7 +10,7 @@ import typer
 
 from .. import policy as policies
 from ..budget import Budget
-from .options import Gguf, Money, Pocket, Policy, Seconds, Tokens, Upstream
+from .options import Gguf, Money, Pocket, Policy, Scale, Seconds, Tokens, Upstream, Vector
 from .screen import complain, to_people
 from .source import Source, choose
 
@@ -25,6 +25,8 @@ def serve(
     pocket: Pocket = False,
     gguf: Gguf = None,
     upstream: Upstream = None,
+    steering_vector: Vector = None,
+    steering_scale: Scale = 1.0,
     budget_tokens: Tokens = None,
     budget_usd: Money = None,
     budget_seconds: Seconds = None,
@@ -40,7 +42,7 @@ def serve(
     """
     # The web server is an extra, and takes longer to import than all the rest.
     proxy = import_module("forethought.proxy")
-    source = choose(pocket=pocket, gguf=gguf, upstream=upstream)
+    source = choose(pocket=pocket, gguf=gguf, upstream=upstream).steered(steering_vector, steering_scale)
     budget = Budget(output_tokens_limit=budget_tokens, cost_limit=budget_usd, time_limit_s=budget_seconds)
     with to_people().status(f"opening {source.label} …"):
         backend = source.loaded()

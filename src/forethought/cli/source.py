@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,6 +44,15 @@ class Source:
         if isinstance(backend, Loading):
             asyncio.run(_load(backend))
         return backend
+
+    def steered(self, vector: Path | None, scale: float) -> Source:
+        """The same with a control vector added `scale` times; only a model in this process takes one."""
+        if vector is None:
+            return self
+        if self.name == "openai":
+            raise typer.BadParameter("a --steering-vector needs a model in this process: give --pocket or --gguf")
+        options = {**self.options, "steering_vector": vector, "steering_scale": scale}
+        return replace(self, options=options, label=f"{self.label}, steered")
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Backend]:

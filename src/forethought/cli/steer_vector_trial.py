@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -38,12 +38,11 @@ async def try_scale(
     told: Callable[[int], None],
 ) -> Trial:
     """Ask each problem once, steered; problem by problem every scale draws from one seed."""
-    options = {**source.options, "steering_vector": vector, "steering_scale": scale}
     params = {"temperature": temperature, "seed": seed}
     requests = [Request(tuple(problem.messages), params) for problem in exam.problems]
     right, tokens = [False] * len(requests), [0] * len(requests)
     count = 0
-    async with replace(source, options=options).opened() as backend:
+    async with source.steered(vector, scale).opened() as backend:
         async for index, completion in ask_all(backend, requests):
             right[index] = exam.is_right(exam.problems[index], completion.text)
             tokens[index] = thought_tokens(completion)
