@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -288,9 +288,8 @@ class Rule(Protocol):
         ...
 
 
-@runtime_checkable
-class Embedder(Protocol):
-    """Turns texts into vectors whose cosine says how close they are in meaning; hashable, and safe to share.
+class Embedder(Hashable, Protocol):
+    """Turns texts into vectors whose cosine says how close they are in meaning; safe to share.
 
     Equal embedders give equal vectors, so that what one has embedded serves for the other.
     """
