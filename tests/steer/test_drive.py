@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from forethought import trace
 from forethought.budget import Budget
 from forethought.engine import Engine
-from forethought.errors import InvalidRequest, UpstreamProtocol
+from forethought.errors import InvalidRequest, UpstreamProtocol, UpstreamStatus
 from forethought.fold import complete
 from forethought.policy import Policy
 from forethought.ports import (
@@ -50,6 +50,19 @@ class Told(Steered):
 
 def told(*decisions: Decision) -> Told:
     return Told(decisions, [])
+
+
+FULL = InvalidRequest("messages", "a so", "no room is left in the context")
+
+
+def crowded(refused: Callable[[Prefix], BaseException | None]) -> Scripted:
+    """A backend that thinks `a b` to the answer 42, and refuses the continuations that `refused` has an error for."""
+
+    def answer(request: Request) -> Script:
+        error = refused(request.prefix) if request.prefix is not None else None
+        return Script("42", reasoning="a b", error=error)
+
+    return Scripted(answer=answer)
 
 
 async def test_a_steer_that_returns_lets_go() -> None:
@@ -111,14 +124,53 @@ async def test_without_continuation_probe_and_inject_do_nothing() -> None:
 async def test_a_probe_that_fails_ends_no_thought() -> None:
     """A probe that the backend refuses brings back nothing, is counted, and the thought goes on."""
 
-    def answer(request: Request) -> Script:
-        full = InvalidRequest("messages", "a so", "no room is left in the context")
-        return Script(error=full) if request.prefix is not None else Script("42", reasoning="a b")
-
     steer = told(Continue(), Probe(" so", 1), Continue(), Continue())
-    result = await complete(stack(Scripted(answer=answer), [steer]), QUESTION)
+    result = await complete(stack(crowded(lambda prefix: FULL), [steer]), QUESTION)
     assert (result.reasoning, result.text, steer.seen[1]) == ("a b", "42", Probed(""))
     assert result.done.report["told"]["probes_failed"] == 1
+
+
+@pytest.mark.parametrize("error", [FULL, UpstreamStatus(400, b"too long")])
+async def test_an_injection_that_does_not_fit(error: BaseException) -> None:
+    """An injection that the backend refuses is not shown, and the answer is written from the thought without it."""
+    backend = crowded(lambda prefix: error if prefix.thinking else None)
+    result = await complete(stack(backend, [told(Continue(), Inject(" so"))]), QUESTION)
+    assert (result.reasoning, result.text, result.done.stop_reason) == ("a", "42", "context")
+    assert result.done.report["told"] == {"injections_failed": 1, "stopped": "context", "thought_tokens": 1}
+
+
+async def test_what_is_refused_for_another_reason_is_raised() -> None:
+    """A status that does not speak of the request's size is the error that it was."""
+    denied = UpstreamStatus(401, b"no key")
+    backend = crowded(lambda prefix: denied)
+    with pytest.raises(UpstreamStatus):
+        await complete(stack(backend, [told(Continue(), Inject(" so"))]), QUESTION)
+
+
+async def test_a_thought_too_long_to_be_answered_is_shortened() -> None:
+    """Where the whole thought leaves no room for an answer, it is written from the thought without its end."""
+    thought = "one two three four five six seven eight"
+    backend = Scripted(
+        answer=lambda request: Script(
+            "42",
+            reasoning=thought,
+            error=FULL if request.prefix and request.prefix.reasoning.startswith(thought) else None,
+        )
+    )
+    steer = told(*[Continue()] * 8, Stop("limit", " Stop."))
+    result = await complete(stack(backend, [steer]), QUESTION)
+    asked = backend.requests[-1].prefix
+    assert asked is not None
+    assert (result.reasoning, result.text, result.done.stop_reason) == (thought + " Stop.", "42", "limit")
+    assert (asked.reasoning, asked.closed) == (thought[: len(thought) * 3 // 4] + " Stop.", True)
+
+
+async def test_a_thought_that_leaves_no_room_at_all() -> None:
+    """Where no answer can be had the thought is kept, and ends as cut for length."""
+    backend = crowded(lambda prefix: FULL)
+    result = await complete(stack(backend, [told(Continue(), Stop("limit"))]), QUESTION)
+    assert (result.reasoning, result.text, result.finish_reason) == ("a", "", "length")
+    assert result.done.stop_reason == "limit"
 
 
 async def test_without_continuation_an_injection_may_be_a_turn() -> None:

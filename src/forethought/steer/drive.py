@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..context import Usage
-from ..errors import BudgetExceeded, ForethoughtError, UpstreamProtocol
+from ..errors import BudgetExceeded, ForethoughtError, InvalidRequest, UpstreamProtocol, UpstreamStatus
 from ..fold import Partial, complete
 from ..ports import (
     Backend,
@@ -38,7 +38,9 @@ class Steered:
 
     What it did stands in the run, and under the layer's kind in the report of the answer: why and where it stopped,
     what it injected, its probes with their tokens, and the facts of its decisions. The probes of a layer above pass
-    by it.
+    by it. What the backend refuses in mid-thought, because it no longer fits into the context, loses nothing that was
+    thought: a probe brings back an empty text, after an injection the answer is written at once, for the reason
+    `context`, and where the whole thought leaves no room for an answer the end of it is left out.
 
     Where the backend cannot continue inside the thinking (below `Continuation.REASONING`), Stop falls back
     to a new turn that shows the model its own thought and asks for the answer, Inject to one that says its `turn`
@@ -107,30 +109,38 @@ class _Drive:
         decision = self._ask(None)
         if isinstance(decision, Stop) and not self._continues:
             decision = Continue()  # nothing has been thought yet that a new turn could show
-        while True:
-            if isinstance(decision, Stop):
-                async for event in self._finish(decision):
-                    yield event
-                return
-            if isinstance(decision, Inject):
-                self._count("injections")
-                yield Note("injected", "", {"thought_tokens": self.thought, **(decision.facts or {})})
-                yield self._hear(Delta(reasoning=decision.text))
-                request = self._go_on_request(decision)
-            async for event in self._open(request):
-                if isinstance(event, Note):
-                    yield event
-                    continue
-                if isinstance(event, Delta):
-                    yield self._hear(event)
-                decision = await self._decide(event)
-                if not isinstance(decision, Continue):
-                    break
-                if isinstance(event, Done):
-                    yield self._done(event)
-                    return
-            else:
-                raise UpstreamProtocol("the stream ended without saying why it ended")
+        while not isinstance(decision, Stop):
+            injected = decision if isinstance(decision, Inject) else None
+            if injected is not None:
+                request = self._go_on_request(injected)
+            try:
+                async for event in self._open(request):
+                    if injected is not None:
+                        yield self._note_injected(injected)
+                        yield self._hear(Delta(reasoning=injected.text))
+                        injected = None
+                    if isinstance(event, Note):
+                        yield event
+                        continue
+                    if isinstance(event, Delta):
+                        yield self._hear(event)
+                    decision = await self._decide(event)
+                    if not isinstance(decision, Continue):
+                        break
+                    if isinstance(event, Done):
+                        yield self._done(event)
+                        return
+                else:
+                    raise UpstreamProtocol("the stream ended without saying why it ended")
+            except _Full:
+                self._count("injections_failed")
+                decision = Stop("context")
+        async for event in self._finish(decision):
+            yield event
+
+    def _note_injected(self, injected: Inject) -> Note:
+        self._count("injections")
+        return Note("injected", "", {"thought_tokens": self.thought, **(injected.facts or {})})
 
     def _resume(self) -> Request:
         prefix = self.request.prefix
@@ -171,15 +181,25 @@ class _Drive:
         return decision
 
     async def _open(self, request: Request) -> AsyncGenerator[Event, None]:
-        """One inner stream; a budget that runs out in mid-thought ends it as `length`, not as an error."""
+        """One inner stream; a budget that runs out in mid-thought ends it as `length`, not as an error.
+
+        Raises _Full where what was thought does not fit, with what was added to it.
+        """
         await self.opened.aclose()
+        begun = False
         try:
             async for event in await self.opened.enter_async_context(self.inner.stream(request)):
+                begun = True
                 yield event
         except BudgetExceeded as exceeded:
             if not (self.thinking and self.said.reasoning) or request.context.answering:
                 raise
             yield Done("length", stop_reason=exceeded.limit)
+        except (InvalidRequest, UpstreamStatus) as refused:
+            unfit = isinstance(refused, InvalidRequest) or refused.status in _TOO_LONG
+            if begun or not self.thought or not unfit:
+                raise
+            raise _Full from refused
 
     async def _probe(self, probe: Probe) -> Probed:
         if not (self._continues and self.thinking):
@@ -210,32 +230,46 @@ class _Drive:
         if not self.thinking:
             yield self._done(Done("length", stop_reason=stop.reason))
             return
+        thought = self.said.reasoning
         if stop.say:
             yield self._hear(Delta(reasoning=stop.say))
-        async for event in self._open(self._answer_request()):
-            yield self._done(replace(event, stop_reason=stop.reason)) if isinstance(event, Done) else event
+        for shown in (thought, self._shortened(thought)):
+            try:
+                async for event in self._open(self._answer_request(shown + stop.say)):
+                    yield self._done(replace(event, stop_reason=stop.reason)) if isinstance(event, Done) else event
+                return
+            except _Full:
+                continue
+        yield self._done(Done("length", stop_reason=stop.reason))
 
-    def _answer_request(self) -> Request:
+    def _shortened(self, thought: str) -> str:
+        """A thought without its end, which leaves room for an answer; at least three quarters of it."""
+        room = round(self.situation.answer_tokens * self.inner.capabilities.chars_per_token)
+        return thought[: max(len(thought) - room, len(thought) * 3 // 4)]
+
+    def _answer_request(self, thought: str) -> Request:
         left = self._left(least=self.situation.answer_tokens)
         request = self.request.with_context(answering=True).with_max_tokens(left)
         if self._continues:
-            return replace(request, prefix=Prefix(self.said.reasoning, closed=True))
-        return self._with_turn(request, ANSWER_NOW)
+            return replace(request, prefix=Prefix(thought, closed=True))
+        return self._with_turn(request, thought, ANSWER_NOW)
 
     def _go_on_request(self, inject: Inject) -> Request:
-        request = self.request.with_max_tokens(self._left(least=1))
+        thought = self.said.reasoning + inject.text
+        added = Delta(reasoning=inject.text).tokens(self.inner.capabilities.chars_per_token)
+        request = self.request.with_max_tokens(self._left(added, least=1))
         if self._continues:
-            return replace(request, prefix=Prefix(self.said.reasoning))
-        return self._with_turn(request, inject.turn)
+            return replace(request, prefix=Prefix(thought))
+        return self._with_turn(request, thought, inject.turn)
 
-    def _with_turn(self, request: Request, say: str) -> Request:
+    def _with_turn(self, request: Request, thought: str, say: str) -> Request:
         """The model is shown its own thought, and told something."""
-        thought = {"role": "assistant", "content": self.said.reasoning}
-        return replace(request, messages=(*request.messages, thought, {"role": "user", "content": say}))
+        shown = {"role": "assistant", "content": thought}
+        return replace(request, messages=(*request.messages, shown, {"role": "user", "content": say}))
 
-    def _left(self, *, least: int) -> int | None:
-        """What the thought has left of the caller's `max_tokens`, and at least so much."""
-        return None if self.request.max_tokens is None else max(least, self.request.max_tokens - self.thought)
+    def _left(self, added: int = 0, *, least: int) -> int | None:
+        """What the thought and what is `added` to it leave of the caller's `max_tokens`, and at least so much."""
+        return None if self.request.max_tokens is None else max(least, self.request.max_tokens - self.thought - added)
 
     def _count(self, what: str, count: int = 1) -> None:
         self.report[what] = self.report.get(what, 0) + count
@@ -250,5 +284,12 @@ class _Drive:
     def _continues(self) -> bool:
         return self.inner.capabilities.continuation >= Continuation.REASONING
 
+
+class _Full(Exception):
+    """A thought, or what was added to it, no longer fits."""
+
+
+_TOO_LONG = (400, 413, 422)
+"""With what statuses servers refuse a prompt that their context does not hold; they accepted the rest before."""
 
 ANSWER_NOW = "Stop thinking now. Give only your final answer, from what you have worked out so far."
