@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forethought.errors import UpstreamProtocol, UpstreamTimeout
-from forethought.shape.meaning import AT_ONCE, KEPT, Meaning, meaning_of
+from forethought.errors import UpstreamError, UpstreamProtocol, UpstreamTimeout
+from forethought.shape.meaning import AT_ONCE, KEPT, REST_S, Meaning, meaning_of
+from forethought.testing import FakeClock
 from forethought_adapters.openai_embeddings import OpenAIEmbeddings
 from support.embedding import Embedding
 
@@ -88,10 +90,43 @@ async def test_another_length() -> None:
             rows = await super().embed(texts)
             return rows if len(self.asked) == 1 else [[*row, 0.0] for row in rows]
 
-    meaning = Meaning(Changing())
+    clock = FakeClock()
+    meaning = Meaning(Changing(), clock)
     await meaning.vectors(BOOK)
     with pytest.raises(UpstreamProtocol, match="length"):
         await meaning.closest("A circle?", BOOK, 0.3)
+    clock.advance(REST_S)
+    assert await meaning.closest("A circle?", BOOK, 0.3) == [1]
+
+
+async def test_left_alone() -> None:
+    """After a failure an embedder is not asked for a while, so that not every question waits for it."""
+    clock, embedder = FakeClock(), Embedding(UpstreamTimeout("slow"))
+    meaning = Meaning(embedder, clock)
+    for _ in range(3):
+        with pytest.raises(UpstreamError):
+            await meaning.closest("A circle?", BOOK, 0.3)
+    assert len(embedder.asked) == 1
+    embedder.failure = None
+    clock.advance(REST_S)
+    assert await meaning.closest("A circle?", BOOK, 0.3) == [1]
+
+
+async def test_whoever_leaves_says_nothing_of_the_embedder() -> None:
+    """A question that is cancelled is no failure."""
+
+    class Slow(Embedding):
+        async def embed(self, texts: Sequence[str], /) -> list[list[float]]:
+            rows = await super().embed(texts)
+            await asyncio.sleep(60 if len(self.asked) == 1 else 0)
+            return rows
+
+    embedder = Slow()
+    meaning = Meaning(embedder)
+    task = asyncio.ensure_future(meaning.closest("A circle?", BOOK, 0.3))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     assert await meaning.closest("A circle?", BOOK, 0.3) == [1]
 
 

@@ -8,7 +8,6 @@ on all but the longest thoughts.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -32,9 +31,6 @@ EMBEDDERS = "forethought.embedders"
 
 CLOSE = 0.3
 """The cosine from which on a behavior counts as close; models differ in how close they put what is unrelated."""
-
-PATIENCE_S = 5.0
-"""How long a question waits for vectors before the behaviors are found by words alone."""
 
 EMBEDDED = 2_000
 """Characters of a question that are embedded, half of them from its end: many embedding models read 512 tokens."""
@@ -107,12 +103,10 @@ class Advised:
         if self.embeddings is None or not shelf.texts or not question.strip():
             return (), []
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                meaning = meaning_of(self.embeddings)
-                return await meaning.closest(ends(question, EMBEDDED), shelf.texts, self.closeness), []
-        except (ForethoughtError, TimeoutError) as error:
-            why = str(error) or f"no vectors within {PATIENCE_S:g} s"
-            return (), [Note("by_words", f"{self.embeddings.name}: {why}")]
+            meaning = meaning_of(self.embeddings)
+            return await meaning.closest(ends(question, EMBEDDED), shelf.texts, self.closeness), []
+        except ForethoughtError as error:
+            return (), [Note("by_words", str(error), {"embeddings": self.embeddings.name})]
 
 
 class _Opened:

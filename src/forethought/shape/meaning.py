@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from itertools import islice
 from typing import Any
 
-from ..errors import MissingExtra, UpstreamProtocol
+from ..errors import ForethoughtError, MissingExtra, UpstreamProtocol, UpstreamTimeout, UpstreamUnreachable
 from ..ports import Embedder
 
 KEPT = 2_048
@@ -17,6 +19,12 @@ KEPT = 2_048
 AT_ONCE = 64
 """Texts that are embedded before their vectors are kept, so that what a failure interrupts goes on from there."""
 
+PATIENCE_S = 5.0
+"""How long a question waits for vectors."""
+
+REST_S = 10.0
+"""How long questions do without an embedder that has just failed one, so that they do not all wait for it."""
+
 
 class Meaning:
     """What texts mean to one embedder; raises MissingExtra without numpy.
@@ -24,17 +32,31 @@ class Meaning:
     Every method raises what the embedder raises, and UpstreamProtocol where it brings back no vectors of one length.
     """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, clock: Callable[[], float] = time.monotonic) -> None:
         try:
             self._numpy: Any = import_module("numpy")
         except ModuleNotFoundError as missing:
             raise MissingExtra("numpy", "embeddings") from missing
         self._embedder = embedder
         self._known: dict[str, Any] = {}
+        self._clock = clock
+        self._rests_until = clock()
 
     async def closest(self, question: str, texts: Sequence[str], least: float) -> list[int]:
-        """The places of the texts whose cosine with the question is at least `least`, the closest first."""
-        cosines: Any = await self.vectors(texts) @ (await self._embedded([question]))[0]
+        """The places of the texts whose cosine with the question is at least `least`, the closest first.
+
+        Raises UpstreamTimeout after `PATIENCE_S`, and at once for `REST_S` after a failure.
+        """
+        if self._clock() < self._rests_until:
+            raise UpstreamUnreachable(f"{self._embedder.name}: it has just failed, and is left alone for a while")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                cosines: Any = await self.vectors(texts) @ (await self._embedded([question]))[0]
+        except (ForethoughtError, TimeoutError) as error:
+            self._rests_until = self._clock() + REST_S
+            if isinstance(error, TimeoutError):
+                raise UpstreamTimeout(f"{self._embedder.name}: no vectors within {PATIENCE_S:g} s") from error
+            raise
         close = [place for place in range(len(texts)) if cosines[place] >= least]
         return sorted(close, key=lambda place: -cosines[place])
 
