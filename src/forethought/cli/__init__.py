@@ -1,4 +1,4 @@
-"""The command line: `demo`, `ask`, `serve`, `policies`, `evaluate`, `calibrate`, `handbook` and `steer-vector`."""
+"""Commands: `demo`, `ask`, `serve`, `policies`, `evaluate`, `calibrate`, `handbook`, `experience`, `steer-vector`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ForethoughtError, InvalidPolicy, InvalidRequest, MissingCapability, MissingExtra
 from ..plugins import UnknownPlugin
-from . import handbook, policies
+from . import experience, handbook, policies
 from .ask import ask
 from .calibrate import calibrate
 from .demo import demo
@@ -40,6 +40,7 @@ app.command("steer-vector")(steer_vector)
 app.add_typer(policies.app, name="policies")
 handbook.app.command("learn")(learn)
 app.add_typer(handbook.app, name="handbook")
+app.add_typer(experience.app, name="experience")
 
 
 def _show_version(wanted: bool) -> None:

@@ -113,6 +113,11 @@ class Experience(_Opened):
         await habits.keeper.learn(pending.tenant, pending.comparison.scored(score, answer), habits.suite)
         return True
 
+    @property
+    def suite(self) -> Suite:
+        """What must hold of every memory; raises InvalidPolicy where a policy is not to be had."""
+        return self._habits().suite
+
     def _habits(self) -> Habits:
         if not hasattr(self, "_resolved"):
             policies = [_policy(each) for each in (self.default, *self.candidates)]

@@ -17,7 +17,7 @@ from ..wire import is_object
 from .consolidate import Comparison, consolidate
 from .constraints import Suite, violations
 from .editions import Edition, Editions, Form
-from .memory import Memory, from_json, to_json
+from .memory import Memory, from_json, title, to_json
 
 SLOTS = 8192
 """Answers that can wait for feedback; of two that fall on one slot the older is forgotten."""
@@ -77,7 +77,7 @@ class Keeper:
             broken[:] = [each for each in violations(after, suite) if each not in before]
             return memory if broken else after
 
-        names = ", ".join(f"{each.policy.get('name', '')}" for each in comparison.attempts)
+        names = ", ".join(title(each.policy) for each in comparison.attempts)
         await self.editions(tenant).change(edit, f"{'compared' if len(comparison.attempts) > 1 else 'scored'} {names}")
         if broken:
             self._refused[tenant] = tuple(broken)

@@ -70,8 +70,8 @@ class Occasion:
     async def opened(self) -> AsyncIterator[AsyncIterator[Event]]:
         names = await self._begin()
         if len(names) > 1:
-            async with fan_out(self.inner) as branches, aclosing(self._compared(branches, names)) as events:
-                yield events
+            async with fan_out(self.inner) as branches, aclosing(self._compared(branches, names)) as compared:
+                yield compared
             return
         policies, default, epsilon = self.usable, self.habits.lineup.default, self.habits.suite.epsilon
         draw = _draw(self.request)
