@@ -14,6 +14,7 @@ from forethought import plugins
 from forethought.engine import Engine
 from forethought.policy import Policy
 from forethought.ports import Backend
+from forethought.search.ladder import Ladder
 from forethought.search.vote import Vote
 from forethought.stack import stack
 from forethought.steer.limit import Limit
@@ -102,9 +103,18 @@ async def layered() -> AsyncIterator[Case]:
 
 
 @asynccontextmanager
+async def climbing() -> AsyncIterator[Case]:
+    backend = _scripted()
+    yield Case(stack(backend, [Ladder(direct_tokens=3, threshold=0.9)]), Request.of("?"), lambda: backend.live)
+
+
+@asynccontextmanager
 async def engine() -> AsyncIterator[Case]:
     backend = _scripted()
     yield Case(Engine(backend, Policy("p", layers=(Limit(),))), Request.of("?"), lambda: backend.live)
 
 
-CASES = {made.__name__: made for made in (scripted, replay, openai_http, litellm, pocket, isolated, layered, engine)}
+CASES = {
+    made.__name__: made
+    for made in (scripted, replay, openai_http, litellm, pocket, isolated, layered, climbing, engine)
+}
