@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from forethought.shape.behaviors import Behavior, from_toml
+from support.embedding import embeds
 from support.upstream import Upstream, says
 
 from .conftest import Forethought
@@ -150,3 +151,21 @@ async def test_budget(forethought: Forethought) -> None:
     assert "trying ended" in learned.err
     assert "spent" in learned.err
     assert "quarantined" in (await forethought("handbook")).out
+
+
+async def test_merged_by_meaning(forethought: Forethought, upstream: Upstream) -> None:
+    """With an embedding model, a rule that says in other words what is known is not added."""
+    upstream.script(embeds())
+    server = {"FORETHOUGHT_EMBEDDINGS_URL": upstream.base_url}
+    await forethought("handbook", "add", "chords", "Multiply both parts of the chord.")
+    again = ["handbook", "add", "circles", "Take a circle.", "--embeddings", "openai:m"]
+    assert "circles" not in (await forethought(*again, **server)).out
+    assert upstream.requests[0].json["model"] == "m"
+
+
+async def test_unknown_embedder(forethought: Forethought) -> None:
+    """A kind of embedder that is not installed is refused in one line that names those that are."""
+    finished = await forethought("handbook", "add", "a", "b", "--embeddings", "nope:m")
+    assert finished.code != 0
+    assert "openai" in finished.err
+    assert finished.err.count("\n") == 1

@@ -7,15 +7,17 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from .. import plugins
 from ..learn.handbook import Book, Edition
+from ..ports import Embedder
 from ..shape.behaviors import Behavior, read, to_toml
-from ..shape.handbook import installed
+from ..shape.handbook import EMBEDDERS, installed
 from ..store.disk import DiskStore
 from .screen import to_people, to_pipe
 
@@ -35,6 +37,23 @@ StoreDirectory: TypeAlias = Annotated[
 ]
 Tenant: TypeAlias = Annotated[
     str, typer.Option("--tenant", rich_help_panel=_WHERE, help="Whose book it is; tenants never see each other's.")
+]
+
+
+def _embedder(text: str) -> Embedder:
+    kind, _, model = text.partition(":")
+    made: Embedder = plugins.load(EMBEDDERS, kind)(model=model)
+    return made
+
+
+Embeddings: TypeAlias = Annotated[
+    Any,
+    typer.Option(
+        "--embeddings",
+        metavar="KIND:MODEL",
+        parser=_embedder,
+        help="Merge behaviors that mean the same in other words too: openai:NAME, or llamacpp:FILE.gguf.",
+    ),
 ]
 Name: TypeAlias = Annotated[str, typer.Argument(help="The name of a behavior.")]
 
@@ -88,6 +107,7 @@ def add(
     name: Name,
     instruction: Annotated[str, typer.Argument(help="What to do and when, in one line.")],
     topic: Annotated[str, typer.Option(help="One or two words.")] = "",
+    embeddings: Embeddings = None,
     store: StoreDirectory = None,
     tenant: Tenant = "",
 ) -> None:
@@ -98,12 +118,13 @@ def add(
       forethought handbook add complement "Where at least one is asked for, count those without any." --topic counting
     """
     written = Behavior(name=name, instruction=instruction, topic=topic, origin="hand")
-    shown(with_book(store, tenant, lambda book: book.propose([written])))
+    shown(with_book(store, tenant, lambda book: book.propose([written]), embeddings))
 
 
 @app.command("import")
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A .toml file, or an installed handbook.")],
+    embeddings: Embeddings = None,
     store: StoreDirectory = None,
     tenant: Tenant = "",
 ) -> None:
@@ -113,7 +134,7 @@ def import_(
 
       forethought handbook import theirs.toml
     """
-    shown(with_book(store, tenant, lambda book: book.propose(candidates(file), f"imported {file}")))
+    shown(with_book(store, tenant, lambda book: book.propose(candidates(file), f"imported {file}"), embeddings))
 
 
 @app.command()
@@ -180,18 +201,20 @@ def candidates(source: str) -> tuple[Behavior, ...]:
 
 
 @asynccontextmanager
-async def opened(store: Path | None, tenant: str) -> AsyncIterator[Book]:
+async def opened(store: Path | None, tenant: str, embeddings: Embedder | None = None) -> AsyncIterator[Book]:
     """The book of a tenant; leaving closes its store."""
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     async with DiskStore(store or Path(home, "forethought", "handbook")) as kept:
-        yield Book(kept, tenant)
+        yield Book(kept, tenant, embeddings=embeddings)
 
 
-def with_book(store: Path | None, tenant: str, act: Callable[[Book], Awaitable[T]]) -> T:
+def with_book(
+    store: Path | None, tenant: str, act: Callable[[Book], Awaitable[T]], embeddings: Embedder | None = None
+) -> T:
     """What `act` makes of the book."""
 
     async def acted() -> T:
-        async with opened(store, tenant) as book:
+        async with opened(store, tenant, embeddings) as book:
             return await act(book)
 
     return asyncio.run(acted())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +28,7 @@ from ..learn.trial import Bench, Case, Trial
 from ..policy import Policy as PolicyValue
 from ..shape.behaviors import Behavior
 from ..wire import JSON, Completion, Request
-from .handbook import StoreDirectory, Tenant, opened, shown
+from .handbook import Embeddings, StoreDirectory, Tenant, opened, shown
 from .handbook import candidates as read
 from .options import Gguf, Money, Pocket, Policy, Seconds, Tokens, Upstream
 from .screen import to_people, to_pipe
@@ -58,6 +58,7 @@ def learn(
     budget_tokens: Tokens = None,
     budget_usd: Money = None,
     budget_seconds: Seconds = None,
+    embeddings: Embeddings = None,
     store: StoreDirectory = None,
     tenant: Tenant = "",
 ) -> None:
@@ -85,7 +86,7 @@ def learn(
     )
     budget = Budget(output_tokens_limit=budget_tokens, cost_limit=budget_usd, time_limit_s=budget_seconds)
     with budget as scope:
-        asyncio.run(_learn(lesson, chosen, store, tenant))
+        asyncio.run(_learn(lesson, chosen, opened(store, tenant, embeddings)))
     spent = scope.spent
     to_people().print(f"spent {spent.total_tokens:,} tokens in {spent.requests:,} calls", style="dim")
 
@@ -120,10 +121,10 @@ def _id(problem: Problem) -> str:
     return blake2b(problem.question.encode(), digest_size=6).hexdigest()
 
 
-async def _learn(lesson: Lesson, chosen: Sequence[Behavior] | None, store: Path | None, tenant: str) -> None:
+async def _learn(lesson: Lesson, chosen: Sequence[Behavior] | None, kept: AbstractAsyncContextManager[Book]) -> None:
     await answers.load()
     people = to_people()
-    async with lesson.source.opened() as backend, opened(store, tenant) as book:
+    async with lesson.source.opened() as backend, kept as book:
         engine = Engine(backend, lesson.policy)
         with Progress(console=people, transient=True) as progress:
             proposed = await _drawn(lesson, engine, progress) if chosen is None else chosen
