@@ -38,6 +38,7 @@ FILES = {
     "compress": "",
     "deepen": 'first = 48\nlongest = 64\nguard = false\nlines = 0\ntrigger = "Wait, again\\n"',
     "deepen_samples": "first = 1\nsamples = 2",
+    "experience": 'candidates = ["direct"]\ncompare = 2',
     "handbook": 'book = "pocket"',
     "ladder": 'samples = 3\nsearch = {kind = "vote", samples = 4}',
     "limit": "reasoning_tokens = 16",
@@ -97,6 +98,14 @@ class House:
                 told = await answer.json()
                 assert answer.status == 200, told
                 return dict(told)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is learned here is kept in a folder of its own."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
