@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from forethought import Engine, Policy
+from forethought import Budget, Engine, Policy
 from forethought.errors import ForethoughtError, InvalidPolicy, UpstreamTimeout
 from forethought.fold import complete
 from forethought.policy import load
@@ -19,6 +21,14 @@ from forethought.wire import Note, Request, text_of
 from forethought_adapters.openai_embeddings import OpenAIEmbeddings
 from support.embedding import Embedding, embeds
 from support.upstream import Upstream, fails
+
+
+class Hanging(Embedding):
+    async def embed(self, texts: Sequence[str], /) -> list[list[float]]:
+        await super().embed(texts)
+        await asyncio.sleep(60)
+        raise AssertionError
+
 
 VIETA = Behavior(name="vieta", instruction="Read the sum of the roots off the coefficients.", state="active")
 CHORDS = Behavior(name="chords", instruction="Multiply both parts of each chord.", state="active")
@@ -134,6 +144,17 @@ def test_unknown_kind() -> None:
     layer = {"kind": "handbook", "embeddings": {"kind": "majority"}}
     with pytest.raises(InvalidPolicy, match=r"embeddings\.kind.*the kinds are .*openai"):
         Policy.from_json({"name": "p", "layers": [layer]})
+
+
+async def test_a_budget_of_time() -> None:
+    """An embedder that hangs takes no more than a part of the time that a budget leaves, and is not blamed for it."""
+    embedder = Hanging()
+    engine = Engine(
+        Scripted("6"), Policy("p", budget=Budget(time_limit_s=1.0), layers=(Advised(SHELF, embeddings=embedder),))
+    )
+    assert (await engine.ask("What is the sum of the roots?")).done.report["handbook"]["served"] == ["vieta"]
+    await engine.ask("What is the sum of the roots?")
+    assert len(embedder.asked) == 2
 
 
 async def test_any_failure_of_ours() -> None:

@@ -9,6 +9,7 @@ on all but the longest thoughts.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from ..errors import ForethoughtError, InvalidPolicy, StoreError
 from ..ports import KINDS, Backend, Embedder, Stream
 from ..wire import JSON, Delta, Done, Event, Note, Request, is_array
 from .behaviors import Behavior, read
-from .meaning import meaning_of
+from .meaning import PATIENCE_S, meaning_of
 from .retrieval import Shelf, ends
 
 HANDBOOKS = "forethought.handbooks"
@@ -95,16 +96,18 @@ class Advised:
             shelf = await self.shelves.shelf(request.context.tenant)
         except StoreError as error:  # advice that cannot be had is no reason not to answer
             return (), [Note("failed", str(error))]
-        close, notes = await self._close(shelf, request.question)
+        close, notes = await self._close(shelf, request)
         return shelf.fitting(request.question, self.k, close), notes
 
-    async def _close(self, shelf: Shelf, question: str) -> tuple[Sequence[int], list[Note]]:
+    async def _close(self, shelf: Shelf, request: Request) -> tuple[Sequence[int], list[Note]]:
         """The places of the behaviors that are close in meaning; none, and why, where that cannot be found out."""
+        question = request.question
         if self.embeddings is None or not shelf.texts or not question.strip():
             return (), []
         try:
-            meaning = meaning_of(self.embeddings)
-            return await meaning.closest(ends(question, EMBEDDED), shelf.texts, self.closeness), []
+            meaning, patience = meaning_of(self.embeddings), _patience(request)
+            asked = ends(question, EMBEDDED)
+            return await meaning.closest(asked, shelf.texts, self.closeness, patience_s=patience), []
         except ForethoughtError as error:
             return (), [Note("by_words", str(error), {"embeddings": self.embeddings.name})]
 
@@ -171,6 +174,13 @@ def _below(book: str) -> Path:
     if not inside:
         raise InvalidPolicy("handbook.book", book, "a path below the working directory is expected")
     return Path(book)
+
+
+def _patience(request: Request) -> float:
+    """Seconds that the request may wait for vectors: half of what its budget has left for thinking, at most."""
+    scope = request.context.scope
+    deadline = None if scope is None else scope.deadline(answering=False)
+    return PATIENCE_S if deadline is None else min(PATIENCE_S, (deadline - time.monotonic()) / 2)
 
 
 def advised(behaviors: Sequence[Behavior], *, cite: bool) -> str:

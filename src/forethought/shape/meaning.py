@@ -20,7 +20,7 @@ AT_ONCE = 64
 """Texts that are embedded before their vectors are kept, so that what a failure interrupts goes on from there."""
 
 PATIENCE_S = 5.0
-"""How long a question waits for vectors."""
+"""How long a question waits for vectors, at most."""
 
 REST_S = 10.0
 """How long questions do without an embedder that has just failed one, so that they do not all wait for it."""
@@ -42,20 +42,25 @@ class Meaning:
         self._clock = clock
         self._rests_until = clock()
 
-    async def closest(self, question: str, texts: Sequence[str], least: float) -> list[int]:
+    async def closest(
+        self, question: str, texts: Sequence[str], least: float, *, patience_s: float = PATIENCE_S
+    ) -> list[int]:
         """The places of the texts whose cosine with the question is at least `least`, the closest first.
 
-        Raises UpstreamTimeout after `PATIENCE_S`, and at once for `REST_S` after a failure.
+        Raises UpstreamTimeout after `patience_s`, and UpstreamUnreachable for `REST_S` after it has failed a question
+        with as much patience as any.
         """
         if self._clock() < self._rests_until:
             raise UpstreamUnreachable(f"{self._embedder.name}: it has just failed, and is left alone for a while")
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 cosines: Any = await self.vectors(texts) @ (await self._embedded([question]))[0]
-        except (ForethoughtError, TimeoutError) as error:
+        except TimeoutError as late:
+            if patience_s >= PATIENCE_S:
+                self._rests_until = self._clock() + REST_S
+            raise UpstreamTimeout(f"{self._embedder.name}: no vectors within {patience_s:.3g} s") from late
+        except ForethoughtError:
             self._rests_until = self._clock() + REST_S
-            if isinstance(error, TimeoutError):
-                raise UpstreamTimeout(f"{self._embedder.name}: no vectors within {PATIENCE_S:g} s") from error
             raise
         close = [place for place in range(len(texts)) if cosines[place] >= least]
         return sorted(close, key=lambda place: -cosines[place])
