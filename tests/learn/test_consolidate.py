@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forethought import Request
@@ -165,6 +165,7 @@ comparisons = st.builds(lambda some, kind: compared(*some, signature=kind), atte
 
 
 @given(st.lists(comparisons, max_size=30))
+@settings(deadline=None)
 def test_any_stream(stream: list[Comparison]) -> None:
     """Whatever is compared: counts add up, JSON keeps the memory, and it never depends on anything else."""
     memory = reduce(consolidate, stream, Memory())
@@ -179,6 +180,7 @@ def test_any_stream(stream: list[Comparison]) -> None:
 
 
 @given(st.lists(comparisons, max_size=30))
+@settings(deadline=None)
 def test_only_winners_are_active(stream: list[Comparison]) -> None:
     """Whatever is compared, no policy but the default is active with less than seven scored answers."""
     for cell in reduce(consolidate, stream, Memory()).cells:

@@ -42,8 +42,8 @@ class Experience(_Opened):
 
     `default` and `candidates` are names of installed policies, or policies as tables; `none` asks the model once.
     While a kind of problem is new, `compare` policies at a time answer each of its problems, the default among them,
-    until every candidate was compared on `learn_runs` of them, or has won or lost before. Then the cheapest of those
-    that won is served as it streams, where it is as often right as the best, less `epsilon`. With `proposals` a model
+    until every candidate has won, has lost, is no match for one that won, or was compared on `learn_runs` of them. Then
+    the cheapest of those that won is served as it streams, where it is as often right as the best, less `epsilon`. With `proposals` a model
     may propose that many more for each new kind, which are bounded by the costliest of those given.
 
     Answers are scored by feedback on the run, or with `verify = "agreement"` by what most policies of a comparison
@@ -59,7 +59,7 @@ class Experience(_Opened):
     default: str | JSON = "none"
     candidates: Sequence[str | JSON] = ()
     compare: int = 3
-    learn_runs: int = 8
+    learn_runs: int = 16
     epsilon: float = 0.05
     proposals: int = 0
     verify: Literal["feedback", "agreement"] = "feedback"

@@ -148,8 +148,8 @@ def _known(own: Sequence[Record], near: Sequence[Record], every: Sequence[Record
 class Choice:
     """Which policy a problem gets: `policy` is its identity, `cell` the key of its kind ("" where that is new).
 
-    `why` is `default`, `served` for one that has earned its place, or `explored` for one in quarantine. `share` is
-    the part of such problems that the quarantined one may get.
+    `why` is `default`, `served` for one that has earned its place, or `explored` for one that is not yet sure. `share`
+    is the part of such problems that this one may get.
     """
 
     policy: str
@@ -169,16 +169,19 @@ def choose(
 ) -> Choice:
     """The policy for one problem, by identity; the same for the same `draw`, which is uniform in [0, 1).
 
-    Served is the cheapest of the default and the active ones whose lower bound of accuracy reaches (1 - epsilon)
-    of the highest such bound. One policy in quarantine, that which may be the best, gets the share of `explorable`.
-    `among` are the identities that may be chosen at all, any by default.
+    Served is the cheapest of the default and the active ones whose lower bound of accuracy reaches (1 - epsilon) of
+    that of each other, counted on as many answers. One that is not sure to, or still in quarantine, gets the share of
+    `explorable`: an active one first, then that which may be right most often. `among` are the identities that may be
+    chosen at all, any by default.
     """
     cell = memory.cell(signature)
     known = {name: record for name, record in memory.records(signature).items() if among is None or name in among}
-    best = _best(known, default, epsilon)
+    good = _good(known, default, epsilon)
+    best = _cheapest(known, good, default)
+    unsure = [name for name, record in known.items() if name not in good and name != default]
     new = max(
-        (name for name in known if name != default and _promising(known[name], known.get(best))),
-        key=lambda name: (known[name].high, -known[name].mean_tokens, name),
+        (name for name in unsure if known[name].state != "retired" and _promising(known[name], known.get(best))),
+        key=lambda name: (known[name].state == "active", known[name].high, -known[name].mean_tokens, name),
         default=None,
     )
     key = "" if cell is None else cell.key
@@ -190,11 +193,33 @@ def choose(
     return Choice(best, "default" if best == default else "served", key, share)
 
 
+def _good(known: Mapping[str, Record], default: str, epsilon: float) -> list[str]:
+    """The default and active policies that are as often right as each other of them, by their lower bounds.
+
+    Two bounds are compared on as many answers as the less tried of the two has, since on more the same accuracy has a
+    higher bound, and what has long been served would never be replaced.
+    """
+    trusted = {
+        name: each for name, each in known.items() if each.trials and (each.state == "active" or name == default)
+    }
+
+    def reaches(record: Record, other: Record) -> bool:
+        trials = min(record.trials, other.trials)
+        ours, theirs = (wilson(each.accuracy * trials, trials)[0] for each in (record, other))
+        return ours >= (1 - epsilon) * theirs
+
+    return [name for name, each in trusted.items() if all(reaches(each, other) for other in trusted.values())]
+
+
+def _cheapest(known: Mapping[str, Record], good: Collection[str], default: str) -> str:
+    return min(good, key=lambda name: (known[name].mean_tokens, name != default, name), default=default)
+
+
 def _promising(record: Record, best: Record | None) -> bool:
-    """Whether a policy is in quarantine and may turn out cheaper, or right more often, than what is served."""
-    if record.state != "quarantined" or best is None:
-        return record.state == "quarantined"
-    return not record.runs or record.mean_tokens < best.mean_tokens or record.high > best.high
+    """Whether a policy may turn out cheaper, or right more often, than what is served."""
+    if best is None or not record.runs:
+        return True
+    return record.mean_tokens < best.mean_tokens or record.high > best.high
 
 
 def contenders(
@@ -202,14 +227,20 @@ def contenders(
 ) -> tuple[str, ...]:
     """Which policies to compare on one more problem of a kind, the default first; () where nothing is left to learn.
 
-    That is while one of `names` is in quarantine there and was compared on fewer than `runs` problems; the least
-    compared come first, `width` policies in all.
+    That is while one of `names` is in quarantine there, was compared on fewer than `runs` problems, and may turn out
+    cheaper or more often right than the best that is active. The least compared come first, `width` policies in all.
     """
     cell = memory.cell(signature)
     records: Mapping[str, Record] = {} if cell is None else cell.records
-    pairs = {name: records[name].pairs if name in records else 0 for name in names if name != default}
-    open_ = [name for name in pairs if (records[name].state if name in records else "quarantined") == "quarantined"]
-    wanted = sorted((name for name in open_ if pairs[name] < runs), key=lambda name: pairs[name])
+    best = records.get(_cheapest(records, _good(records, default, 0.0), default))
+    untried = Record({})
+    some = {name: records.get(name, untried) for name in names if name != default}
+    wanted = [
+        name
+        for name, record in some.items()
+        if record.state == "quarantined" and record.pairs < runs and _promising(record, best)
+    ]
+    wanted.sort(key=lambda name: some[name].pairs)
     return (default, *wanted[: width - 1]) if wanted else ()
 
 
@@ -220,15 +251,6 @@ def explorable(new: float, old: float, epsilon: float) -> float:
     cautious value is the largest, that of the policy served so far.
     """
     return 1.0 if new >= (1 - epsilon) * old else epsilon * old / (old - new)
-
-
-def _best(known: Mapping[str, Record], default: str, epsilon: float) -> str:
-    trusted = {name: record for name, record in known.items() if record.state == "active" and record.trials}
-    if default in known:
-        trusted[default] = known[default]
-    enough = (1 - epsilon) * max((record.low for record in trusted.values()), default=0.0)
-    good = [name for name, record in trusted.items() if record.trials and record.low >= enough]
-    return min(good, key=lambda name: (trusted[name].mean_tokens, name != default, name), default=default)
 
 
 def title(policy: JSON) -> str:

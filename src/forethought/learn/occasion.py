@@ -42,7 +42,7 @@ class Habits:
     keeper: Keeper
     suite: Suite
     compare: int = 3
-    learn_runs: int = 8
+    learn_runs: int = 16
     proposals: int = 0
     agreement: bool = False
     guide: Guide | None = None
