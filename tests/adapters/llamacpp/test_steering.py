@@ -1,12 +1,14 @@
-"""Steers on the engine in this process, where its context ends."""
+"""Steers on the engine in this process: what they cost, and where its context ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from forethought.engine import Engine
 from forethought.fold import complete
-from forethought.ports import Continue, Decision, Ended, Inject, Observed, Probe, Probed, Situation, Steering
+from forethought.policy import Policy
+from forethought.ports import Continue, Decision, Ended, Inject, Observed, Probe, Probed, Situation, Steering, Stop
 from forethought.stack import stack
 from forethought.steer.drive import Steered
 from forethought.steer.limit import Limit
@@ -33,6 +35,18 @@ class Once(Steered):
         self.tell((yield self.decision))
         while not isinstance(seen, Ended):
             seen = yield Continue()
+
+
+@dataclass(frozen=True)
+class Busy(Steered):
+    """Probes, injects and stops, with twenty tokens before each."""
+
+    def steer(self, situation: Situation, /) -> Steering:
+        del situation
+        for decision in (Probe(" so ", 4), Inject(" wait "), Stop("enough", " well")):
+            for _ in range(20):
+                yield Continue()
+            yield decision
 
 
 async def ask(backend: LlamaCpp, layer: Steered, max_tokens: int | None = None) -> Completion:
@@ -63,3 +77,14 @@ async def test_a_thought_up_to_the_end_of_the_context(backend: LlamaCpp) -> None
     facts = await backend.load()
     assert answer.done.report["limit"]["thought_tokens"] > facts.longest * 3 // 4
     assert (bool(answer.text), answer.done.stop_reason) == (True, "budget")
+
+
+async def test_no_token_is_paid_twice(backend: LlamaCpp) -> None:
+    """A thought that is probed, added to and stopped is charged each token once: what the engine has evaluated."""
+    answer = await Engine(backend, Policy("p", layers=(Busy(),))).complete(THINK.with_max_tokens(200))
+    usage = answer.usage
+    charged = usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens
+    never_evaluated = 4  # the last token of each call
+    steps_in_flight = 2  # when the thought was left, for the injection and for the answer
+    assert usage.requests == 4
+    assert charged - never_evaluated <= backend.occupancy.evaluated <= charged + steps_in_flight
