@@ -57,7 +57,8 @@ class Signature:
         """How alike two kinds of problem are: 1 for equal signatures, symmetric, never below 0.
 
         What the bags of shapes have in common, of what either has (weighted Jaccard), where each further occurrence
-        of a shape counts less; a fifth less for each step in size, and half where the task differs.
+        of a shape counts less, and `#` and `x`, which stand for anything, half; a fifth less for each step in size,
+        and half where the task differs.
         """
         ours, theirs = self._weights, other._weights
         common = sum(min(weight, theirs[shape]) for shape, weight in ours.items() if shape in theirs)
@@ -72,7 +73,9 @@ class Signature:
 
     @cached_property
     def _weights(self) -> Mapping[str, float]:
-        return {shape: log2(1 + count) for shape, count in self.shapes.items()}
+        return {
+            shape: log2(1 + count) * (0.5 if shape in _STANDS_FOR_ANY else 1.0) for shape, count in self.shapes.items()
+        }
 
     @cached_property
     def _total(self) -> float:
@@ -100,6 +103,7 @@ def _task(request: Request, text: str, counts: Mapping[str, int]) -> Task:
     return "maths" if asked or sums or not counts.keys().isdisjoint(_MATHS) else "other"
 
 
+_STANDS_FOR_ANY = frozenset("#x")
 _NUMBERS = frozenset("#01")
 _OPERATORS = frozenset("+-*/^=<>%×÷·±√∑∫≤≥≠")
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[-+*/^=<>%×÷·±√∑∫≤≥≠!|&~(){}\[\]\\$]")
