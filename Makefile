@@ -12,7 +12,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-proxy bench-vote bench-local llama-server bench-replay evaluate evaluation serve clean
+.PHONY: help demo test check format bench bench-proxy bench-vote bench-local llama-server bench-replay bench-experience evaluate evaluation serve clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ bench-local: .venv/.dev ## the local engine against its peers, and a soak of it
 bench-replay: .venv/.dev ## votes and thoughts that stop early, on recordings of real models in FORETHOUGHT_DATA
 	$(BIN)/python tests/bench/thoughts.py
 	$(BIN)/python tests/bench/replay.py
+
+bench-experience: .venv/.dev ## experience against every fixed policy on the embedded model, in four orders
+	$(BIN)/python tests/bench/experience.py --journal build/experience-$(STATE).jsonl --json build/experience.json
 
 # Results are kept for each state of the code, so that an interrupted run goes on and a changed strategy starts anew.
 evaluate evaluation: STATE = $(shell git describe --always --dirty 2>/dev/null)
