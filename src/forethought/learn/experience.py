@@ -42,9 +42,10 @@ class Experience(_Opened):
 
     `default` and `candidates` are names of installed policies, or policies as tables; `none` asks the model once.
     While a kind of problem is new, `compare` policies at a time answer each of its problems, the default among them,
-    until every candidate has won, has lost, is no match for one that won, or was compared on `learn_runs` of them. Then
-    the cheapest of those that won is served as it streams, where it is as often right as the best, less `epsilon`. With `proposals` a model
-    may propose that many more for each new kind, which are bounded by the costliest of those given.
+    until every candidate has won, has lost, is no match for one that won, or was compared on `learn_runs` of them.
+    Then the cheapest of those that won is served as it streams, where it is as often right as the best, less
+    `epsilon`. With `proposals` a model may propose that many more for each new kind, which are bounded by the
+    costliest of those given.
 
     Answers are scored by feedback on the run, or with `verify = "agreement"` by what most policies of a comparison
     answer; a `check` in code scores each from 0 to 1. `constraints`, tables of a `question` and the `least` share of
@@ -108,7 +109,7 @@ class Experience(_Opened):
         """Take the `score`, 0 to 1, of what a run answered; see `forethought.ports.Learning`."""
         habits = self._habits()
         pending = await habits.keeper.take(run_id, habits.lineup.key)
-        if pending is None:
+        if pending is None or pending.comparison is None:
             return False
         await habits.keeper.learn(pending.tenant, pending.comparison.scored(score, answer), habits.suite)
         return True

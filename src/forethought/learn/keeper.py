@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StoreConflict
 from ..ports import Store
-from ..wire import is_object
 from .consolidate import Comparison, consolidate
 from .constraints import Suite, violations
 from .editions import Edition, Editions, Form
@@ -29,15 +27,23 @@ _CACHED = 256
 _FORM: Form[Memory] = Form(
     Memory(), lambda memory: {"memory": to_json(memory)}, lambda value: from_json(value["memory"])
 )
-_COMPARISON = TypeAdapter(Comparison)
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An answer that waits for its score: whose it is, and what was compared."""
+    """What run `run` of `tenant` answered, while it waits for its score since `at`; `by` names who asks for it.
 
+    `comparison` is None where several answers of one run wait, of which nobody knows whose the score will be.
+    """
+
+    run: str
+    by: str
     tenant: str
-    comparison: Comparison
+    at: float
+    comparison: Comparison | None
+
+
+_PENDING = TypeAdapter(Pending)
 
 
 class Keeper:
@@ -116,12 +122,12 @@ class Keeper:
         key = _slot(run_id)
         while True:
             found = await self._store.get(key)
-            row: Any = found[0] if found else None
-            several = is_object(row) and row.get("run") == run_id
-            told = None if several else _COMPARISON.dump_python(comparison, mode="json", exclude_defaults=True)
-            kept = {"run": run_id, "by": by, "tenant": tenant, "at": self._clock(), "comparison": told}
+            known = None if found is None else _pending(found[0])
+            several = known is not None and known.run == run_id
+            pending = Pending(run_id, by, tenant, self._clock(), None if several else comparison)
+            row = _PENDING.dump_python(pending, mode="json", exclude_defaults=True)
             try:
-                await self._store.put(key, kept, version=found[1] if found else 0)
+                await self._store.put(key, row, version=found[1] if found else 0)
             except StoreConflict:
                 continue
             return
@@ -130,19 +136,25 @@ class Keeper:
         """What waits for feedback on run `run_id`, given out once; None where nothing does, or not any more."""
         key = _slot(run_id)
         found = await self._store.get(key)
-        row: Any = found[0] if found else None
-        if found is None or not is_object(row) or (row.get("run"), row.get("by")) != (run_id, by):
+        pending = None if found is None else _pending(found[0])
+        if found is None or pending is None or (pending.run, pending.by) != (run_id, by):
             return None
         try:
             await self._store.put(key, None, version=found[1])
-            pending = Pending(str(row["tenant"]), _COMPARISON.validate_python(row["comparison"]))
-        except (StoreConflict, ValidationError):
+        except StoreConflict:
             return None
-        return pending if self._clock() - float(row["at"]) <= EXPIRES_S else None
+        return pending if self._clock() - pending.at <= EXPIRES_S else None
 
     @staticmethod
     def _begun(tenant: str) -> str:
         return f"experience/{quote(tenant, safe='')}/begun"
+
+
+def _pending(row: object) -> Pending | None:
+    try:
+        return _PENDING.validate_python(row)
+    except ValidationError:
+        return None
 
 
 def _slot(run_id: str) -> str:

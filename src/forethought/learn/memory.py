@@ -178,7 +178,7 @@ def choose(
     known = {name: record for name, record in memory.records(signature).items() if among is None or name in among}
     good = _good(known, default, epsilon)
     best = _cheapest(known, good, default)
-    unsure = [name for name, record in known.items() if name not in good and name != default]
+    unsure = [name for name in known if name not in good and name != default]
     new = max(
         (name for name in unsure if known[name].state != "retired" and _promising(known[name], known.get(best))),
         key=lambda name: (known[name].state == "active", known[name].high, -known[name].mean_tokens, name),
