@@ -19,8 +19,7 @@ from forethought.errors import EngineStopped, InvalidRequest
 from forethought.wire import Delta, Done
 
 from .job import Job
-from .sequence import Piece
-from .state import Facts, Occupancy
+from .state import Facts, Occupancy, Piece
 
 Item: TypeAlias = Piece | Done | BaseException
 

@@ -12,8 +12,7 @@ from forethought.wire import Done
 from .job import Job
 from .options import Options
 from .pipe import Child
-from .sequence import Piece
-from .state import Facts, Occupancy
+from .state import Facts, Occupancy, Piece
 
 Order: TypeAlias = tuple[int, Job | None]
 """A job to take on under a key, or None to drop what that key stands for."""

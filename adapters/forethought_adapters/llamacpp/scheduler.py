@@ -17,8 +17,8 @@ from .gate import Automaton, Gate
 from .guard import CUT
 from .job import Job
 from .pieces import Pieces, Speller
-from .sequence import Outcome, Piece, Sequence, common
-from .state import Occupancy
+from .sequence import Outcome, Sequence, common
+from .state import Occupancy, Piece
 
 HEADROOM = 32
 """Cells that must be free for each admitted sequence to write into; beyond that the youngest has to give way."""

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence as Tokens
-from dataclasses import dataclass
 from decimal import Decimal
 
 from forethought.context import Usage
 from forethought.thinking import Tags
-from forethought.wire import Delta, Done, FinishReason
+from forethought.wire import Done, FinishReason
 
 from .gate import Gate
 from .job import Job
 from .sampling import Sampler
+from .state import Piece
 from .writing import Writer
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One token more: what can be shown by now, None where that is nothing, and what the stream has taken so far."""
-
-    delta: Delta | None
-    usage: Usage
-
 
 Outcome = Piece | Done
 

@@ -1,9 +1,12 @@
-"""What the owner thread tells of itself."""
+"""What the owner thread tells of itself, and of each stream that it writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from forethought.context import Usage
+from forethought.wire import Delta
 
 if TYPE_CHECKING:
     from .template import ChatTemplate  # imports an optional package
@@ -34,3 +37,11 @@ class Occupancy:
     parked: int = 0
     cells: int = 0
     evaluated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token more: what can be shown by now, None where that is nothing, and what the stream has taken so far."""
+
+    delta: Delta | None
+    usage: Usage

@@ -15,7 +15,7 @@ from forethought_adapters.llamacpp.families import HARMONY
 from forethought_adapters.llamacpp.job import Job
 from forethought_adapters.llamacpp.rules import Sampling
 from forethought_adapters.llamacpp.scheduler import Limits, Scheduler
-from forethought_adapters.llamacpp.sequence import Piece
+from forethought_adapters.llamacpp.state import Piece
 from forethought_adapters.llamacpp.tools import CHANNEL, HERMES, LLAMA, Syntax, Tools
 
 LIMITS = Limits(cells=1000, longest=200, live=2, batch=64, parked=0)

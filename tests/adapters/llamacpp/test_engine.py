@@ -15,8 +15,7 @@ from forethought.thinking import THINK
 from forethought.wire import Delta, Done
 from forethought_adapters.llamacpp.engine import Engine, Ticket
 from forethought_adapters.llamacpp.job import Job
-from forethought_adapters.llamacpp.sequence import Piece
-from forethought_adapters.llamacpp.state import Facts, Occupancy
+from forethought_adapters.llamacpp.state import Facts, Occupancy, Piece
 from forethought_adapters.llamacpp.template import ChatTemplate
 from support.eventually import eventually
 

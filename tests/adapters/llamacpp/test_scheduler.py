@@ -16,7 +16,8 @@ from forethought.wire import Done
 from forethought_adapters.llamacpp.job import Job
 from forethought_adapters.llamacpp.rules import Sampling
 from forethought_adapters.llamacpp.scheduler import Limits, Scheduler
-from forethought_adapters.llamacpp.sequence import Outcome, Piece
+from forethought_adapters.llamacpp.sequence import Outcome
+from forethought_adapters.llamacpp.state import Piece
 
 END = 26
 GREEDY = Sampling(temperature=0.0)
