@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forethought import Request
 from forethought.learn.consolidate import CELLS, EXAMPLES, NOTES, RECORDS, Attempt, Comparison, consolidate
-from forethought.learn.memory import Memory, choose, from_json, identity, to_json
+from forethought.learn.memory import JOIN, NEAR, Memory, choose, from_json, identity, to_json
 from forethought.learn.signature import Signature
 
 CHAIN = Signature.of(Request.of("a=3 b=a+4 c=b-2 c?"))
@@ -119,6 +119,25 @@ class TestStates:
         """What a policy earned on one kind of problem does not promote it on another where it was tried."""
         memory = consolidate(repeated(20, CHEAPER), compared(*CHEAPER.attempts, signature=WORDS))
         assert (state(memory, "b"), state(memory, "b", WORDS)) == ("active", "quarantined")
+
+
+class TestSimilarKinds:
+    NEAR = Signature.of(Request.of("a=3 b=a*4 c=b*2 d=c*7 e=d/2 e?"))
+
+    def test_they_count_too(self) -> None:
+        """A policy that won on similar problems needs few on a further kind."""
+        memory = repeated(20, CHEAPER)
+        states = [
+            state(repeated(n, compared(*CHEAPER.attempts, signature=self.NEAR), memory), "b", self.NEAR) for n in (2, 3)
+        ]
+        assert NEAR < CHAIN.similarity(self.NEAR) < JOIN
+        assert states == ["quarantined", "active"]
+
+    def test_not_against_what_is_seen_here(self) -> None:
+        """A policy that lost more than it won on a kind of problem is not promoted there by others."""
+        memory = consolidate(repeated(20, CHEAPER), compared(*WRONGER.attempts, signature=self.NEAR))
+        memory = repeated(4, compared(*CHEAPER.attempts, signature=self.NEAR), memory)
+        assert state(memory, "b", self.NEAR) == "quarantined"
 
 
 class TestCounts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -18,6 +19,7 @@ from forethought.learn.memory import (
     Memory,
     Record,
     choose,
+    contenders,
     explorable,
     from_json,
     identity,
@@ -152,6 +154,42 @@ def test_own_records_that_are_enough_borrow_nothing() -> None:
     own = record("b", 2, ENOUGH)
     memory = Memory((cell(CHAIN, record("b", 40, 40)), cell(NEARLY, own)))
     assert memory.records(NEARLY)[IDS["b"]] == own
+
+
+def compared(memory: Memory, names: str = "abcd", width: int = 3) -> list[str]:
+    found = contenders(memory, CHAIN, DEFAULT, [IDS[name] for name in names], width=width, runs=4)
+    return [name for each in found for name in names if IDS[name] == each]
+
+
+def test_untried_ones_are_compared_first() -> None:
+    """Before anything is known the default is compared with the others in the order given."""
+    assert compared(Memory()) == ["a", "b", "c"]
+
+
+def test_the_cheapest_are_compared_first() -> None:
+    """Of those that are open the cheapest are compared, after those that nobody has tried."""
+    memory = remembered(*(record(name, 1, 1, tokens, "quarantined") for name, tokens in (("b", 300), ("c", 20))))
+    assert compared(memory) == ["a", "d", "c"]
+
+
+@pytest.mark.parametrize("changes", [{"state": "active"}, {"state": "retired"}, {"pairs": 4}, {"worse": 2}])
+def test_what_is_settled_is_not_compared(changes: dict[str, Any]) -> None:
+    """A policy that has won, has lost, loses, or was compared often enough, is compared no longer."""
+    settled = replace(record("b", 3, 3, 50, "quarantined"), **changes)
+    assert compared(remembered(record("a", 3, 3), settled), "ab") == []
+
+
+def test_what_is_no_match_is_not_compared() -> None:
+    """A policy that is dearer than one that won, and no more often right, is compared no longer."""
+    memory = remembered(record("a", 9, 9, 800), record("b", 9, 9, 10), record("c", 3, 3, 90, "quarantined"))
+    assert compared(memory, "abc") == []
+
+
+@given(memories(), kinds, st.integers(2, 4))
+def test_comparisons_hold_no_more_than_their_width(memory: Memory, signature: Signature, width: int) -> None:
+    """Whatever is remembered, the default is compared with at least one other and at most so many, none twice."""
+    found = contenders(memory, signature, DEFAULT, list(IDS.values()), width=width, runs=16)
+    assert found == () or (found[0] == DEFAULT and 2 <= len(found) <= width and len(set(found)) == len(found))
 
 
 def test_only_named_ones_may_be_chosen() -> None:

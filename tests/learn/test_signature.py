@@ -50,9 +50,10 @@ def test_operations_are_counted() -> None:
     assert of("2+3").similarity(of("2+3*4-5+6-7+8*9+4-2")) < 0.5
 
 
-def test_neutral_elements_stay() -> None:
-    """What is done with 0 is another kind of problem than what is done with another number."""
+def test_easy_operations_are_apart() -> None:
+    """A product with 0 is another kind of problem than one with another number; a sum with it is not."""
     assert of("a=b*0") != of("a=b*7")
+    assert of("a=b+0") == of("a=b+7")
 
 
 def test_words_tell_kinds_apart() -> None:

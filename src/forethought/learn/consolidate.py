@@ -6,9 +6,10 @@ only between answers that are as good. What is written are counts and lines of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import reduce
 from typing import Literal
 
 from ..answers import same
@@ -21,6 +22,8 @@ LEVEL = 0.01
 """How likely a policy that is no better may pass the test at one look; there are many looks, so it is below 0.05."""
 EPSILON = 0.05
 """The part of the accuracy that may be given up for cost."""
+LEAST = 3
+"""Problems of a kind on which a policy must have been compared, and not have lost, before similar kinds count too."""
 RIGHT = 0.5
 """The score from which an answer counts as right."""
 
@@ -79,12 +82,14 @@ class Comparison:
 def consolidate(memory: Memory, comparison: Comparison, *, epsilon: float = EPSILON) -> Memory:
     """The memory after a comparison; attempts without a score add to the cost alone.
 
-    A policy leaves quarantine when it won against the default (see `verdict`), and is retired when it lost. The
-    default is active and never retired. Each change of state writes a note.
+    A policy leaves quarantine when it won against the default (see `verdict`); problems of similar kinds count too,
+    once it was compared on LEAST of this one. It is retired when it lost on this kind. The default is active and never
+    retired. Each change of state writes a note.
     """
     cell = memory.cell(comparison.signature) or _opened(memory, comparison.signature)
     records = _counted(cell.records, comparison)
-    settled = {name: _settled(name, records, comparison.default, epsilon) for name in records}
+    lent = [each.records for each in memory.near(cell.signature)]
+    settled = {name: _settled(name, [records, *lent], comparison.default, epsilon) for name in records}
     notes = tuple(
         note(cell, settled[name], settled.get(comparison.default))
         for name in settled
@@ -171,14 +176,22 @@ def _never_better(record: Record, epsilon: float) -> bool:
     return wilson(record.better, record.pairs)[1] <= epsilon
 
 
-def _settled(name: str, records: Mapping[str, Record], default: str, epsilon: float) -> Record:
-    record = records[name]
+def _settled(name: str, cells: Sequence[Mapping[str, Record]], default: str, epsilon: float) -> Record:
+    """The record of a policy in the first of `cells`, with the state that it has earned there; the others lend."""
+    own = cells[0][name]
     if name == default:
-        return replace(record, state="active")
-    found = verdict(record, records.get(default), epsilon)
+        return replace(own, state="active")
+    found = verdict(own, cells[0].get(default), epsilon)
     if found == "lost":
-        return replace(record, state="retired")
-    return replace(record, state="active") if found == "won" and record.state == "quarantined" else record
+        return replace(own, state="retired")
+    if found == "undecided" and own.pairs >= LEAST and own.better >= own.worse:
+        found = verdict(_together(name, cells), _together(default, cells), epsilon)
+    return replace(own, state="active") if found == "won" and own.state == "quarantined" else own
+
+
+def _together(name: str, cells: Sequence[Mapping[str, Record]]) -> Record:
+    some = [cell[name] for cell in cells if name in cell]
+    return reduce(Record.plus, some, Record({}))
 
 
 def _bounded(records: Mapping[str, Record], default: str) -> dict[str, Record]:

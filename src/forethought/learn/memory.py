@@ -24,12 +24,14 @@ from .signature import Signature
 
 State: TypeAlias = Literal["quarantined", "active", "retired"]
 
-JOIN = 0.65
+JOIN = 0.7
 """The similarity from which a problem belongs to a cell."""
-NEAR = 0.4
+NEAR = 0.6
 """The similarity from which one cell borrows from another."""
 ENOUGH = 8
 """Scored answers of a policy in a cell from which nothing is borrowed."""
+GIVEN_UP = 2
+"""How many more comparisons with the default a policy loses than it wins before it is compared no longer."""
 _Z = 1.6449
 """One-sided 95 %."""
 
@@ -116,6 +118,11 @@ class Memory:
         nearest = max(self.cells, key=lambda cell: signature.similarity(cell.signature), default=None)
         return nearest if nearest is not None and signature.similarity(nearest.signature) >= JOIN else None
 
+    def near(self, signature: Signature) -> list[Cell]:
+        """Cells of similar problems, without the problem's own."""
+        own = self.cell(signature)
+        return [each for each in self.cells if each is not own and signature.similarity(each.signature) >= NEAR]
+
     def records(self, signature: Signature) -> Mapping[str, Record]:
         """What is known of each policy on such problems, by identity.
 
@@ -125,10 +132,22 @@ class Memory:
         """
         own = self.cell(signature)
         others = [each for each in self.cells if each is not own]
-        near = [each for each in others if signature.similarity(each.signature) >= NEAR]
+        near = self.near(signature)
         mine = [] if own is None else [own]
         names = dict.fromkeys(name for cell in (*mine, *others) for name in cell.records)
         return {name: _known(_of(name, mine), _of(name, near), _of(name, others)) for name in names}
+
+    def compared_on(self, signature: Signature) -> Mapping[str, Record]:
+        """What comparisons on such problems have shown, by identity of the policy.
+
+        Similar cells lend theirs to a policy of fewer than ENOUGH in the own cell; one that has none there is active
+        or retired only where it is so in all of them.
+        """
+        own = self.cell(signature)
+        mine = [] if own is None else [own]
+        near = self.near(signature)
+        names = dict.fromkeys(name for cell in (*mine, *near) for name in cell.records)
+        return {name: _lent(_of(name, mine), _of(name, near)) for name in names}
 
 
 def _of(name: str, cells: Iterable[Cell]) -> list[Record]:
@@ -142,6 +161,13 @@ def _known(own: Sequence[Record], near: Sequence[Record], every: Sequence[Record
     lent_active = all(each.state == "active" for each in some)
     state = own[0].state if own else "active" if lent_active else "quarantined"
     return replace(reduce(Record.plus, some), state=state)
+
+
+def _lent(own: Sequence[Record], near: Sequence[Record]) -> Record:
+    """The own record, with those of similar cells where it has too few comparisons."""
+    some = own if own and own[0].pairs >= ENOUGH else [*own, *near]
+    states = {each.state for each in own or near}
+    return replace(reduce(Record.plus, some), state=states.pop() if len(states) == 1 else "quarantined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,21 +253,30 @@ def contenders(
 ) -> tuple[str, ...]:
     """Which policies to compare on one more problem of a kind, the default first; () where nothing is left to learn.
 
-    That is while one of `names` is in quarantine there, was compared on fewer than `runs` problems, and may turn out
-    cheaper or more often right than the best that is active. The least compared come first, `width` policies in all.
+    That is while one of `names` is in quarantine there, was compared on fewer than `runs` problems, is not given up,
+    and may turn out cheaper or more often right than the best that is active. A policy of fewer than ENOUGH
+    comparisons in the problem's own cell borrows those of similar cells. Those never compared come first, then those
+    that have lost least, and of these the cheapest: the first of them to win ends the search for dearer ones. There
+    are `width` policies in all.
     """
-    cell = memory.cell(signature)
-    records: Mapping[str, Record] = {} if cell is None else cell.records
+    records = memory.compared_on(signature)
     best = records.get(_cheapest(records, _good(records, default, 0.0), default))
     untried = Record({})
     some = {name: records.get(name, untried) for name in names if name != default}
     wanted = [
         name
         for name, record in some.items()
-        if record.state == "quarantined" and record.pairs < runs and _promising(record, best)
+        if record.state == "quarantined"
+        and record.pairs < runs
+        and record.worse - record.better < GIVEN_UP
+        and _promising(record, best)
     ]
-    wanted.sort(key=lambda name: some[name].pairs)
+    wanted.sort(key=lambda name: _turn(some[name]))
     return (default, *wanted[: width - 1]) if wanted else ()
+
+
+def _turn(record: Record) -> tuple[bool, int, float]:
+    return record.pairs > 0, max(0, record.worse - record.better), record.mean_tokens
 
 
 def explorable(new: float, old: float, epsilon: float) -> float:

@@ -29,9 +29,9 @@ class Signature:
     """The kind of one problem, as it is compared with others; it holds words, but no number and no order of them.
 
     `task` is what is asked for. `size` counts how often the question's length, in characters, doubles from 64 on.
-    `shapes` says how often each word occurs, in lower case: a number is `#` (0 and 1 stay, since what is done with
-    them is easy), a single letter is `x`, and operators stand for themselves. So `2+3` and a chain of nine
-    operations are of different kinds, and `a=7 b=a+2` and `t=5 u=t+9` of the same.
+    `shapes` says how often each word occurs, in lower case: a number is `#`, a single letter `x`, and operators stand
+    for themselves, those that multiply by 0 or 1 or divide by 1 with that number, since they are easy. So `2+3` and a
+    chain of nine operations are of different kinds, and `a=7 b=a+2` and `t=5 u=t+9` of the same.
     """
 
     task: Task = "other"
@@ -85,7 +85,7 @@ class Signature:
 def _shape(token: str) -> str:
     if token.isalpha():
         return token.lower()[:_WORD] if len(token) > 1 else "x"
-    return "#" if token[0].isdigit() and token not in ("0", "1") else token
+    return "#" if token[0].isdigit() else token.replace(" ", "")
 
 
 def _task(request: Request, text: str, counts: Mapping[str, int]) -> Task:
@@ -99,14 +99,13 @@ def _task(request: Request, text: str, counts: Mapping[str, int]) -> Task:
     if "```" in text or not counts.keys().isdisjoint(_CODE):
         return "code"
     asked = "how" in counts and ("many" in counts or "much" in counts)
-    sums = counts.keys() & _NUMBERS and counts.keys() & _OPERATORS
+    sums = "#" in counts and any(shape[0] in _OPERATORS for shape in counts)
     return "maths" if asked or sums or not counts.keys().isdisjoint(_MATHS) else "other"
 
 
 _STANDS_FOR_ANY = frozenset("#x")
-_NUMBERS = frozenset("#01")
 _OPERATORS = frozenset("+-*/^=<>%×÷·±√∑∫≤≥≠")
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[-+*/^=<>%×÷·±√∑∫≤≥≠!|&~(){}\[\]\\$]")
+_TOKEN = re.compile(r"[*/×÷^]\s?[01](?![\d.,])|\d+(?:[.,]\d+)*|[^\W\d_]+|[-+*/^=<>%×÷·±√∑∫≤≥≠!|&~(){}\[\]\\$]")
 _OPTION = re.compile(r"(?:^|[\s,;])(?:\(([A-J])\)|([A-J])[.):])\s")
 _CODE = frozenset(("python", "javascript", "typescript", "java", "rust", "golang", "sql", "regex", "def", "stdin"))
 _MATHS = frozenset(
