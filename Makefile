@@ -51,17 +51,18 @@ bench-replay: .venv/.dev ## votes and thoughts that stop early, on recordings of
 	$(BIN)/python tests/bench/thoughts.py
 	$(BIN)/python tests/bench/replay.py
 
-bench-experience: .venv/.dev ## experience against every fixed policy on the embedded model, in four orders
-	$(BIN)/python tests/bench/experience.py --journal build/experience-$(STATE).jsonl --json build/experience.json
-
 # Results are kept for each state of the code, so that an interrupted run goes on and a changed strategy starts anew.
-evaluate evaluation: STATE = $(shell git describe --always --dirty 2>/dev/null)
+evaluate evaluation bench-experience: STATE = $(shell git describe --always --dirty 2>/dev/null)
 evaluate: .venv/.dev ## accuracy against tokens of every policy on the embedded model; N=500 KIND=chain
 	$(BIN)/forethought evaluate --pocket -p none -p policies/forethought_policies -p tests/bench/policies -n $(N) \
 		--kind $(KIND) --by difficulty --json tests/bench/evaluate-$(STATE).jsonl --plot tests/bench/evaluate-$(KIND).svg
 
 evaluation: .venv/.dev ## every policy on every kind of problem, against its bar, in build/evaluation.md; N=500
 	$(BIN)/python tests/bench/evaluation.py --problems $(N) --json build/evaluation-$(STATE).jsonl
+
+bench-experience: .venv/.dev ## experience against every fixed policy on the embedded model, in four orders
+	mkdir -p build
+	$(BIN)/python tests/bench/experience.py --journal build/experience-$(STATE).jsonl --json build/experience.json
 
 llama-server: build/llama-server/bin/llama-server ## build llama.cpp's own server, which bench-local then measures beside
 

@@ -308,12 +308,14 @@ POLICIES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.text() | JSONS.map(json.dumps) | JSONS.map(lambda value: f"<think>{json.dumps(value)}"))
 def test_parse_never_raises(text: str) -> None:
     """Whatever a model writes."""
     assert isinstance(parse(text), list)
 
 
+@settings(deadline=None)
 @given(JSONS)
 def test_whatever_is_read_is_a_policy_or_refused(value: object) -> None:
     """Any JSON is either a policy that survives its own JSON, or InvalidPolicy."""
