@@ -13,7 +13,7 @@ import pytest
 from forethought.budget import Budget
 from forethought.context import Price, Usage
 from forethought.engine import Engine
-from forethought.errors import BudgetExceeded, InvalidPolicy, UpstreamTimeout
+from forethought.errors import BudgetExceeded, InvalidPolicy, InvalidRequest, UpstreamTimeout
 from forethought.policy import Policy
 from forethought.ports import Capabilities
 from forethought.pricing import Prices
@@ -169,6 +169,14 @@ async def test_a_call_that_is_counted_is_charged_that(budget: Budget) -> None:
         async with Engine(Counted()).stream(QUESTION) as events:
             await anext(events)
     assert scope.spent == Usage(prompt_tokens=40, completion_tokens=5, cached_tokens=39, requests=1)
+
+
+async def test_a_request_that_is_refused_is_not_paid_for() -> None:
+    """A request that the backend refuses as invalid is no call, and nothing stays reserved."""
+    refused = InvalidRequest("messages", "…", "a prompt of 1 to 511 tokens fits")
+    with Budget(output_tokens_limit=1000) as scope, pytest.raises(InvalidRequest):
+        await Engine(Scripted(Script(error=refused))).complete(QUESTION)
+    assert (scope.spent, scope.reserved) == (Usage(), Usage())
 
 
 async def test_max_tokens_is_clamped() -> None:

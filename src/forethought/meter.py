@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .context import FREE, Node
-from .errors import BudgetExceeded
+from .errors import BudgetExceeded, InvalidRequest
 from .ports import Backend, Capabilities, Stream
 from .pricing import Prices
 from .tally import Tally, prompt_estimate
@@ -22,6 +22,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Metered:
     """A backend whose calls are paid for: reserved before they start, settled however they end.
+
+    A request that is refused as invalid, of which nothing was read or written, costs nothing and is no call.
 
     Thinking ends at the scope's thinking deadline, the answer at its last; both raise BudgetExceeded in the
     stream, as does a call that its budget has no room for.
@@ -55,8 +57,12 @@ class Metered:
                 node.annotate(request_max_tokens=asked.max_tokens)
             below = self.inner.stream(asked)
             in_time = below if _deadline(asked) is None else _in_time(asked, below, tally)
-            async with in_time as events, aclosing(tally.watch(events)) as seen:
-                yield seen
+            try:
+                async with in_time as events, aclosing(tally.watch(events)) as seen:
+                    yield seen
+            except InvalidRequest:
+                tally.refuse()
+                raise
 
 
 @contextmanager

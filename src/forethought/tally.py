@@ -58,12 +58,18 @@ class Tally:
             else:
                 yield event
 
+    def refuse(self) -> None:
+        """Charge nothing, unless something was written by now."""
+        self.settled = self.settled or not (self.written or self._counted())
+
     def close(self) -> None:
         """Charge a call that did not come to its end what it has taken."""
         if not self.settled:
-            counted = self.source.usage if isinstance(self.source, Counting) else None
-            usage = counted or self._seen()
+            usage = self._counted() or self._seen()
             self._charge(usage, self._cost(usage))
+
+    def _counted(self) -> Usage | None:
+        return self.source.usage if isinstance(self.source, Counting) else None
 
     def _see(self, delta: Delta) -> None:
         if not self.written and self.node is not None:
