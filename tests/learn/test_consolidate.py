@@ -122,7 +122,7 @@ class TestStates:
 
 
 class TestSimilarKinds:
-    NEAR = Signature.of(Request.of("a=3 b=a*4 c=b*2 d=c*7 e=d/2 e?"))
+    NEAR = Signature.of(Request.of("a=3 b=a/4 c=b*2 d=c-1 e=d+1 e?"))
 
     def test_they_count_too(self) -> None:
         """A policy that won on similar problems needs few on a further kind."""
