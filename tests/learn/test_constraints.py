@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forethought import Policy, Request
 from forethought.errors import InvalidPolicy
-from forethought.learn.constraints import Constraint, Suite, read, violations, wrong_with
+from forethought.learn.constraints import Constraint, Suite, mended, read, violations, wrong_with
 from forethought.learn.memory import Cell, Memory, Record, State, identity
 from forethought.learn.signature import Signature
 from forethought.ports import Bound
@@ -61,7 +61,7 @@ def test_an_active_policy_is_bounded() -> None:
     """An active policy that may take more calls than is allowed is a violation."""
     known = memory(record(A, 5, 5))
     assert violations(known, suite(most=Bound(4))) == ()
-    assert "4 calls at worst, 3 are allowed" in violations(known, suite(most=Bound(3)))[0]
+    assert "4 calls at worst, 3 are allowed" in violations(known, suite(most=Bound(3)))[0].why
 
 
 def test_tokens_are_bounded_too() -> None:
@@ -80,6 +80,35 @@ def test_what_is_no_constraint(value: object) -> None:
     """What is no constraint is refused."""
     with pytest.raises(InvalidPolicy, match="constraints"):
         Constraint.of(value)
+
+
+def test_what_violates_is_retired() -> None:
+    """A policy that would be served against the suite is retired, and the default holds it again."""
+    known = mended(memory(record(A, 20, 20, tokens=800), record(B, 19, 20)), suite(1.0, epsilon=0.2))
+    assert [each.state for each in known.cells[0].records.values()] == ["active", "retired"]
+    assert violations(known, suite(1.0, epsilon=0.2)) == ()
+
+
+def test_the_default_is_not_retired() -> None:
+    """Where the default violates the suite nothing can be mended."""
+    known = memory(record(A, 10, 20))
+    assert mended(known, suite()) == known
+
+
+records = st.builds(
+    lambda policy, trials, right, state: record(policy, min(right, trials), trials, state),
+    st.sampled_from([A, B, {"name": "c"}, {"name": "x", "layers": [{"kind": "veto"}]}]),
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.sampled_from(["active", "quarantined", "retired"]),
+)
+
+
+@given(st.lists(records, max_size=4), st.floats(0, 1), st.integers(1, 5))
+def test_mending_leaves_only_the_default_to_blame(some: list[Record], least: float, most: int) -> None:
+    """Whatever is remembered, after mending no policy but the default violates the suite."""
+    limits = suite(least, most=Bound(most))
+    assert {each.policy for each in violations(mended(memory(*some), limits), limits)} <= {identity(A)}
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.floats(0, 1))

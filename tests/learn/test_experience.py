@@ -295,17 +295,23 @@ class TestConstraints:
     async def test_an_edition_that_violates_is_not_written(self) -> None:
         """Where what was learned violates a constraint the previous edition stays, and the next run says why."""
         store = MemoryStore()
-        limits = [{"question": CHAINS[99], "least": 1.0}]
-        asked = engine(experience(store, constraints=limits, epsilon=0.5), Scripted("42"))
-        await taught(asked, CHAINS[:8])
-        before = await Keeper(store).editions("").version()
-        done = await asked.ask(CHAINS[8])
+        asked = engine(experience(store, constraints=[{"question": CHAINS[99], "least": 1.0}]), Scripted("42"))
+        await taught(asked, CHAINS[:3])
+        done = await asked.ask(CHAINS[4])
         assert await asked.feedback(done.run, 0.0)
-        assert await Keeper(store).editions("").version() == before
+        assert await Keeper(store).editions("").version() == 3
         run = Run.start("test")
         await complete(asked, Request.of(CHAINS[9]).with_context(node=run.root))
         layer = run.root.children[0].children[0]
         assert "refused" in [each.what for each in layer.decisions]
+
+    async def test_a_policy_that_breaks_a_constraint(self) -> None:
+        """A policy that served, and breaks a constraint, serves no longer."""
+        asked = engine(experience(constraints=[{"question": CHAINS[99], "least": 1.0}], epsilon=0.5))
+        assert (await taught(asked, CHAINS[:8]))[-1]["why"] == "served"
+        done = await asked.ask(CHAINS[8])
+        assert await asked.feedback(done.run, 0.0)
+        assert told(await asked.ask(CHAINS[9]))["why"] == "default"
 
     @pytest.mark.parametrize(
         "constraint", [{"question": "x"}, {"question": "x", "least": 2}, {"question": 1, "least": 0}, "x"]

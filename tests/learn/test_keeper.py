@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,17 @@ class TestLearning:
         assert (await keeper.memory("")).compared == 1
         assert ["less than 0.6" in each for each in keeper.refused("")] == [True]
         assert keeper.refused("") == ()
+
+    async def test_what_violates_is_retired(self) -> None:
+        """Where a policy that won breaks a constraint it is retired, and what taught that is written."""
+        keeper = Keeper(MemoryStore())
+        suite = Suite(identity(A), [Constraint(QUESTION, 0.99)], epsilon=0.5)
+        for _ in range(8):
+            await keeper.learn("", comparison(1.0), suite)
+        wrong = replace(comparison(0.0), attempts=(comparison(0.0).attempts[1],))
+        assert await keeper.learn("", wrong, suite) == ()
+        (cell,) = (await keeper.memory("")).cells
+        assert (cell.records[identity(B)].state, cell.records[identity(B)].trials) == ("retired", 9)
 
     async def test_what_was_violated_before_does_not_stop_learning(self) -> None:
         """A constraint that never held refuses no edition, so that learning can mend it."""

@@ -141,7 +141,7 @@ def check(
     edition = with_keeper(folder, lambda keeper: keeper.editions(tenant).latest())
     broken = violations(edition.content, layer.suite)
     for each in broken:
-        typer.echo(f"violated: {each}")
+        typer.echo(f"violated: {each.why}")
     if broken:
         raise typer.Exit(1)
     typer.echo(f"ok edition {edition.version}: {_counted(layer.suite)}")
@@ -194,7 +194,8 @@ def _layer(policy: str) -> Experience:
 
 
 def _counted(suite: Suite) -> str:
-    return f"all {len(suite.constraints)} constraints hold, and all that is served is valid and bounded"
+    count = len(suite.constraints)
+    return f"{count} of {count} constraints hold, and all that is served is valid and bounded"
 
 
 def _records(memory: Memory) -> Iterator[Record]:

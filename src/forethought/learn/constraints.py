@@ -7,15 +7,15 @@ alone never decides what is served.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..errors import InvalidPolicy
 from ..policy import Policy
 from ..ports import Bound
 from ..wire import JSON, Request, is_object
-from .memory import Memory, choose
+from .memory import Cell, Memory, choose
 from .signature import Signature
 
 
@@ -53,25 +53,51 @@ class Suite:
     most: Bound | None = None
 
 
-def violations(memory: Memory, suite: Suite) -> tuple[str, ...]:
-    """What of the suite does not hold, in words; a kind of problem on which nothing was scored violates nothing."""
-    return tuple(dict.fromkeys((*_unserved(memory, suite), *_unbounded(memory, suite.most))))
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What does not hold, in words: in the cell `cell` ("" where there is none) the policy `policy` is to blame."""
+
+    why: str
+    cell: str
+    policy: str
 
 
-def _unserved(memory: Memory, suite: Suite) -> Iterator[str]:
+def violations(memory: Memory, suite: Suite) -> tuple[Violation, ...]:
+    """What of the suite does not hold; a kind of problem on which nothing was scored violates nothing."""
+    return (*_unserved(memory, suite), *_unbounded(memory, suite.most))
+
+
+def mended(memory: Memory, suite: Suite) -> Memory:
+    """The memory without what violates the suite: the policy to blame is retired, as long as it is not the default."""
+    for _ in range(sum(len(cell.records) for cell in memory.cells)):
+        blamed = {(each.cell, each.policy) for each in violations(memory, suite) if each.policy != suite.default}
+        cells = tuple(_without(cell, {name for key, name in blamed if key == cell.key}) for cell in memory.cells)
+        if cells == memory.cells:
+            break
+        memory = replace(memory, cells=cells)
+    return memory
+
+
+def _without(cell: Cell, names: Collection[str]) -> Cell:
+    records = {name: replace(each, state="retired") if name in names else each for name, each in cell.records.items()}
+    return replace(cell, records=records)
+
+
+def _unserved(memory: Memory, suite: Suite) -> Iterator[Violation]:
     for constraint in suite.constraints:
         signature = Signature.of(Request.of(constraint.question))
         served = choose(memory, signature, suite.default, suite.epsilon, draw=1.0).policy
-        record = memory.records(signature).get(served)
+        record, cell = memory.records(signature).get(served), memory.cell(signature)
         if record is not None and record.trials and record.accuracy < constraint.least:
-            yield f"{constraint.question[:80]!r}: {record.name} would be served, at less than {constraint.least:g}"
+            why = f"{constraint.question[:80]!r}: {record.name} would be served, at less than {constraint.least:g}"
+            yield Violation(why, "" if cell is None else cell.key, served)
 
 
-def _unbounded(memory: Memory, most: Bound | None) -> Iterator[str]:
+def _unbounded(memory: Memory, most: Bound | None) -> Iterator[Violation]:
     for cell in memory.cells:
         for name, record in cell.records.items():
             if record.state == "active" and (wrong := wrong_with(record.policy, most)):
-                yield f"{name} is active: {wrong}"
+                yield Violation(f"{record.name} is active: {wrong}", cell.key, name)
 
 
 def wrong_with(policy: JSON, most: Bound | None) -> str:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import StoreConflict
 from ..ports import Store
 from .consolidate import Comparison, consolidate
-from .constraints import Suite, violations
+from .constraints import Suite, mended, violations
 from .editions import Edition, Editions, Form
 from .memory import Memory, from_json, title, to_json
 
@@ -74,13 +74,18 @@ class Keeper:
         return known.content
 
     async def learn(self, tenant: str, comparison: Comparison, suite: Suite) -> tuple[str, ...]:
-        """Write what a comparison teaches; where that newly violates the suite, write nothing and return what."""
+        """Write what a comparison teaches.
+
+        A policy that would now violate the suite is retired. Where that does not help, nothing is written, and what
+        would be violated is returned; what was violated before stops nobody from learning.
+        """
         broken: list[str] = []
 
         def edit(memory: Memory) -> Memory:
             after = consolidate(memory, comparison, epsilon=suite.epsilon)
-            before = violations(memory, suite)
-            broken[:] = [each for each in violations(after, suite) if each not in before]
+            after = mended(after, suite) if violations(after, suite) else after
+            before = {each.why for each in violations(memory, suite)}
+            broken[:] = [each.why for each in violations(after, suite) if each.why not in before]
             return memory if broken else after
 
         names = ", ".join(title(each.policy) for each in comparison.attempts)
