@@ -326,6 +326,7 @@ class TestPolicyFile:
     def test_toml(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A policy with experience equals itself through TOML, tables as candidates included."""
         monkeypatch.chdir(tmp_path)
+        (tmp_path / "memories").mkdir()
         text = """
             name = "mine"
             [[layers]]
@@ -362,6 +363,25 @@ class TestPolicyFile:
         table = {"name": "mine", "layers": [{"kind": "experience", option: value}]}
         with pytest.raises(InvalidPolicy, match=rf"layers\[0\].(experience.)?({option}|candidates)"):
             Policy.from_json(table)
+
+    async def test_a_store_of_ones_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Memories are kept in the folder that the policy names, and a folder that is a store may be named again."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "mine").mkdir()
+        for compared in (1, 2):
+            asked = engine(Experience(default=VOTE, candidates=["none"], store="mine"))
+            await taught(asked, CHAINS[:1])
+            async with DiskStore(tmp_path / "mine") as store:
+                assert (await Keeper(store).memory("")).compared == compared
+
+    @pytest.mark.parametrize("store", ["missing", "full", "full/file"])
+    def test_a_store_among_other_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+        """A policy makes no folder, and writes into none that holds other files."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "file").write_text("mine")
+        with pytest.raises(InvalidPolicy, match=r"experience\.store"):
+            experience(store=store)
 
     @pytest.mark.parametrize("name", ["nope", "mine.toml", "/etc/passwd.json"])
     def test_a_name_that_is_none(self, name: str) -> None:

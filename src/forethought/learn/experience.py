@@ -49,10 +49,12 @@ class Experience(_Opened):
 
     Answers are scored by feedback on the run, or with `verify = "agreement"` by what most policies of a comparison
     answer; a `check` in code scores each from 0 to 1. `constraints`, tables of a `question` and the `least` share of
-    right answers on problems like it, must hold whatever is learned. Memories are kept in the folder `store` below the
-    working directory, by default in `$XDG_DATA_HOME/forethought/experience`; tenants never share one. It belongs
-    outermost, since a score is that of the run's answer. Done reports `experience`: the cell, the policy, why it
-    answered, its tokens computed (those of the prompt that were not cached, and those written) and the default's mean.
+    right answers on problems like it, must hold whatever is learned. Memories are kept in `store`, a folder that is
+    there below the working directory, by default in `$XDG_DATA_HOME/forethought/experience`; tenants never share one.
+    It belongs outermost, since a score is that of the run's answer.
+
+    Done reports `experience`: the cell, the policy, why it answered, the tokens that it computed (those of the prompt
+    that were not cached, and those written), and the mean of the default's.
     """
 
     kind: ClassVar[str] = "experience"
@@ -157,14 +159,16 @@ def _keeper(folder: Path) -> Keeper:
 
 
 def _below(store: str) -> Path:
-    """A request may bring a policy along, and must not write to other places by it."""
+    """A request may bring a policy along, and must not make folders by it, nor write among other files."""
     try:
         folder = Path(store).resolve()
-        inside = folder.is_relative_to(Path.cwd().resolve())
+        inside = folder.is_relative_to(Path.cwd().resolve()) and folder.is_dir()
+        fits = inside and ((folder / "cache.db").is_file() or not any(folder.iterdir()))
     except (OSError, ValueError, RuntimeError):  # a loop of links, or what is no path at all
-        inside = False
-    if not inside:
-        raise InvalidPolicy("experience.store", store, "a folder below the working directory is expected")
+        fits = False
+    if not fits:
+        hint = "a folder below the working directory is expected, empty or with memories in it"
+        raise InvalidPolicy("experience.store", store, hint)
     return Path(store).resolve()
 
 
