@@ -31,7 +31,7 @@ class Lineup:
         """The default first; raises InvalidPolicy where one of them would learn itself."""
         policies: dict[str, Policy] = {}
         for policy in (default, *candidates):
-            if any(kind == "experience" for kind in _kinds(policy.layers)):
+            if _learns(policy):
                 raise InvalidPolicy("candidates", policy.name, "a policy without the layer 'experience' is expected")
             policies.setdefault(identity(policy.to_json()), policy)
         return cls(next(iter(policies)), policies)
@@ -58,16 +58,13 @@ class Lineup:
         """Those given and, when `guided`, those in memory that a guide proposed and that can still be run here."""
         if not guided:
             return self.policies
-        found = dict(self.policies)
-        for cell in memory.cells:
-            for name, record in cell.records.items():
-                if name not in found and record.origin == GUIDE and not wrong_with(record.policy, self.most):
-                    policy = read(record.policy)
-                    if not any(kind == "experience" for kind in _kinds(policy.layers)) and not lack(
-                        (policy,), capabilities
-                    ):
-                        found[name] = policy
-        return found
+        records = {name: record for cell in memory.cells for name, record in cell.records.items()}
+        told = {name: each.policy for name, each in records.items() if each.origin == GUIDE}
+        most = self.most
+        new = told.keys() - self.policies.keys()
+        sound = {name: read(told[name]) for name in sorted(new) if not wrong_with(told[name], most)}
+        fit = {name: each for name, each in sound.items() if not _learns(each) and not lack([each], capabilities)}
+        return {**self.policies, **fit}
 
     def _largest(self, inner: Bound) -> Bound:
         bounds = [policy.worst_case(inner) for policy in self.policies.values()]
@@ -83,6 +80,10 @@ def lack(policies: Collection[Policy], capabilities: Capabilities) -> str | None
     return next((each for each in lacks if each is not None), None)
 
 
+def _learns(policy: Policy) -> bool:
+    return "experience" in _kinds(policy.layers)
+
+
 def _kinds(held: Any) -> Iterator[str]:
     """The kinds of layers and of what they hold."""
     if isinstance(held, tuple | list):
@@ -95,7 +96,6 @@ def _kinds(held: Any) -> Iterator[str]:
 
 
 def _plus(one: Bound, other: Bound) -> Bound:
-    tokens = (
-        None if one.output_tokens is None or other.output_tokens is None else one.output_tokens + other.output_tokens
-    )
+    limited = one.output_tokens is not None and other.output_tokens is not None
+    tokens = (one.output_tokens or 0) + (other.output_tokens or 0) if limited else None
     return Bound(one.requests + other.requests, tokens)
