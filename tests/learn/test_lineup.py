@@ -49,11 +49,14 @@ def test_none_learns_itself(layers: list[dict[str, Any]]) -> None:
 
 
 def test_worst_case_of_a_comparison() -> None:
-    """At worst the costliest policies are compared, and where a guide is asked, as many of its own."""
+    """At worst the default and the costliest others are compared."""
     given = lineup(PLAIN, vote(8), vote(2))
-    assert given.worst_case(Bound(), 2, 0) == Bound(10)
-    assert given.worst_case(Bound(), 9, 0) == Bound(11)
-    assert given.worst_case(Bound(), 3, 1) == Bound(8 + 8 + 2 + 2)
+    assert [given.worst_case(Bound(), width, 0).requests for width in (2, 3, 9)] == [9, 11, 11]
+
+
+def test_worst_case_of_proposals() -> None:
+    """Where a guide proposes, any other may be as costly as the costliest given, and it is asked twice at most."""
+    assert lineup(PLAIN, vote(8), vote(2)).worst_case(Bound(), 3, 1) == Bound(1 + 8 + 8 + 2)
 
 
 def test_worst_case_counts_tokens() -> None:

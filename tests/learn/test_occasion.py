@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forethought import Budget, Engine, Policy, Request
@@ -157,3 +157,16 @@ async def test_a_comparison_streams_one_answer() -> None:
     async with engine.stream(Request.of(QUESTION)) as events:
         names = [type(event).__name__ async for event in events]
     assert [name for name in names if name != "Note"] == ["Delta", "Done"]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(2, 4), st.integers(0, 6))
+@settings(deadline=None, max_examples=30)
+async def test_never_above_its_worst_case(samples: list[int], width: int, problems: int) -> None:
+    """Whatever is compared, served or learned, no answer takes more calls than the worst case."""
+    given = [{"layers": [{"kind": "vote", "samples": count, "eager": True}]} for count in samples]
+    layer = Experience(default=given[0], candidates=given[1:], compare=width, memory=MemoryStore())
+    engine = Engine(Scripted("42"), Policy("mine", layers=(layer,)), sinks=())
+    for number in range(problems):
+        done = await engine.ask(f"a={number + 2} b=a+4 b?", seed=number)
+        assert done.usage.requests <= engine.worst_case().requests
+        await engine.feedback(done.run, 1)

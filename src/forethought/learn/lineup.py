@@ -47,12 +47,14 @@ class Lineup:
         return self._largest(Bound())
 
     def worst_case(self, inner: Bound, width: int, proposals: int) -> Bound:
-        """The most that comparing `width` of them takes, and asking a guide for `proposals` more before."""
-        each = sorted((policy.worst_case(inner) for policy in self.policies.values()), key=attrgetter("requests"))
-        each += [self._largest(inner)] * proposals
-        chosen = sorted(each, key=attrgetter("requests"))[-width:]
-        guide = [inner.times(2)] if proposals else []
-        return reduce(_plus, [*chosen, *guide])
+        """The most that comparing the default with the costliest others takes, `width` in all.
+
+        With `proposals` a guide is asked before, and any of the others may be one that it once proposed.
+        """
+        default, *others = (policy.worst_case(inner) for policy in self.policies.values())
+        others += [self._largest(inner)] * (width - 1 if proposals else 0)
+        costliest = sorted(others, key=attrgetter("requests"))[1 - width :]
+        return reduce(_plus, [*costliest, *([inner.times(2)] if proposals else [])], default)
 
     def usable(self, memory: Memory, capabilities: Capabilities, *, guided: bool) -> Mapping[str, Policy]:
         """Those given and, when `guided`, those in memory that a guide proposed and that can still be run here."""
