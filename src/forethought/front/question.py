@@ -45,10 +45,10 @@ class Question:
     streamed: bool
 
     @classmethod
-    def of(cls, selection: Selection) -> Self:
-        """Raises InvalidRequest naming the first field that is wrong."""
+    def of(cls, selection: Selection, tenant: str = "") -> Self:
+        """What `tenant` asks; raises InvalidRequest naming the first field that is wrong."""
         scope = None if selection.budget is None else BudgetScope(selection.budget, "request", current_scope())
-        request = Request.from_json(selection.body, Context(scope=scope))
+        request = Request.from_json(selection.body, Context(scope=scope, tenant=tenant))
         name = NONE if selection.policy is None else selection.policy.name
         form = Form.of(request, name, selection.progress, _stream_options(request))
         choices = request.params.get("n") or 1

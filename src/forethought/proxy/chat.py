@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import cast
 
 from starlette.types import Receive, Scope, Send
@@ -53,10 +54,18 @@ class Access:
         """Raises Refused where the caller should bring a key and does not."""
         if not self.pass_through:
             return self.backend
-        kind, _, key = (header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
-        if kind.lower() != "bearer" or not key.strip():
-            raise Refused(401, "invalid_api_key", "authorization: 'Bearer' and a key of the upstream are expected")
-        return cast("Backend", cast("Keyed", self.backend).with_key(key.strip()))
+        return cast("Backend", cast("Keyed", self.backend).with_key(_key(scope)))
+
+    def tenant_of(self, scope: Scope) -> str:
+        """Who shares what is learned: the callers with one key, which cannot be told from this; with ours, all."""
+        return blake2b(_key(scope).encode("latin-1"), digest_size=16).hexdigest() if self.pass_through else ""
+
+
+def _key(scope: Scope) -> str:
+    kind, _, key = (header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
+    if kind.lower() != "bearer" or not key.strip():
+        raise Refused(401, "invalid_api_key", "authorization: 'Bearer' and a key of the upstream are expected")
+    return key.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,8 @@ class Chat:
             sent = jsonio.write(selection.body) if selection.rewritten else body
             work = relay(cast("Relaying", backend), sent, scope["headers"], send)
         else:
-            work = self._think(self.thinkers.of(selection.policy, backend), Question.of(selection), send)
+            question = Question.of(selection, self.access.tenant_of(scope))
+            work = self._think(self.thinkers.of(selection.policy, backend), question, send)
         await while_connected(receive, work)
 
     async def _think(self, engine: Engine, question: Question, send: Send) -> None:
