@@ -56,6 +56,14 @@ def test_half_the_tokens_are_half() -> None:
     assert (found.value, found.low, found.high) == (-0.5, -0.5, -0.5)
 
 
+def test_growth_over_next_to_nothing_is_uncertain() -> None:
+    """Where a resample of the other may be nothing, how far the growth reaches is unknown."""
+    found = growth([1.0, 1.0], [1.0, 0.0])
+    assert found.value == 1.0
+    assert isnan(found.low)
+    assert isnan(found.high)
+
+
 def test_growth_over_nothing_is_unknown() -> None:
     """Nothing cannot grow by a share of itself."""
     assert isnan(growth([1.0, 2.0], [0.0, 0.0]).value)

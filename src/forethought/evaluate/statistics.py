@@ -5,6 +5,7 @@ Needs the extra `evaluate`; raises MissingExtra where it is not installed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -14,7 +15,7 @@ from ..errors import MissingExtra
 
 try:
     import numpy as np
-    from scipy.stats import binomtest, bootstrap
+    from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
 except ModuleNotFoundError as missing:
     raise MissingExtra(missing.name or "scipy", "evaluate") from missing
 
@@ -77,8 +78,8 @@ def _mean(values: Any, axis: int = -1) -> Any:
 
 
 def _growth(ours: Any, theirs: Any, axis: int = -1) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may hold nothing but zeros
-        return np.sum(ours, axis=axis) / np.sum(theirs, axis=axis) - 1
+    base = np.sum(theirs, axis=axis)
+    return np.sum(ours, axis=axis) / np.where(base == 0, nan, base) - 1  # a resample may hold nothing but zeros
 
 
 def _estimate(statistic: Callable[..., Any], *samples: Sequence[float]) -> Estimate:
@@ -88,15 +89,17 @@ def _estimate(statistic: Callable[..., Any], *samples: Sequence[float]) -> Estim
     value = float(statistic(*map(np.asarray, samples)))
     if len(samples[0]) < 2:
         return Estimate(value)
-    found = bootstrap(
-        samples,
-        statistic,
-        n_resamples=RESAMPLES,
-        batch=1000,
-        vectorized=True,
-        paired=True,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # the ends are nan then, which says as much
+        found = bootstrap(
+            samples,
+            statistic,
+            n_resamples=RESAMPLES,
+            batch=1000,
+            vectorized=True,
+            paired=True,
+            confidence_level=LEVEL,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
     return Estimate(value, float(found.low), float(found.high))
