@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forethought import Request
+from forethought.learn.choosing import choose
 from forethought.learn.consolidate import CELLS, EXAMPLES, NOTES, RECORDS, Attempt, Comparison, consolidate
-from forethought.learn.memory import JOIN, NEAR, Memory, choose, from_json, identity, to_json
+from forethought.learn.memory import JOIN, NEAR, Memory, from_json, identity, to_json
 from forethought.learn.signature import Signature
 
 CHAIN = Signature.of(Request.of("a=3 b=a+4 c=b-2 c?"))

@@ -15,7 +15,8 @@ from ..errors import InvalidPolicy
 from ..policy import Policy
 from ..ports import Bound
 from ..wire import JSON, Request, is_object
-from .memory import Cell, Memory, choose
+from .choosing import choose
+from .memory import Cell, Memory
 from .signature import Signature
 
 

@@ -19,12 +19,13 @@ from ..search.fanout import Branches, Landed, Piece, fan_out
 from ..search.vote import whole
 from ..wire import Completion, Delta, Done, Event, Note, Request
 from .applied import Applied
+from .choosing import Choice, choose, contenders
 from .consolidate import Attempt, Comparison
 from .constraints import Suite
 from .guide import Guide, Known
 from .keeper import Keeper
 from .lineup import GUIDE, Lineup
-from .memory import Choice, Memory, choose, contenders, identity
+from .memory import Memory, identity
 from .signature import Signature
 
 _KEPT = 4000
