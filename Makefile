@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test check format bench bench-proxy bench-vote bench-local llama-server bench-replay bench-experience evaluate evaluation serve clean
 
 help: ## list what can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: .venv/.local ## install the local engine and see it think, vote and stop early
 	$(BIN)/forethought demo
@@ -57,8 +57,9 @@ evaluate: .venv/.dev ## accuracy against tokens of every policy on the embedded 
 	$(BIN)/forethought evaluate --pocket -p none -p policies/forethought_policies -p tests/bench/policies -n $(N) \
 		--kind $(KIND) --by difficulty --json tests/bench/evaluate-$(STATE).jsonl --plot tests/bench/evaluate-$(KIND).svg
 
-evaluation: .venv/.dev ## every policy on every kind of problem, against its bar, in build/evaluation.md; N=500
+evaluation: .venv/.dev ## every number on the strategies, against its bar, also in build/evaluation.md; N=500
 	$(BIN)/python tests/bench/evaluation.py --problems $(N) --json build/evaluation-$(STATE).jsonl
+	$(MAKE) --keep-going bench-experience $(if $(FORETHOUGHT_DATA),bench-replay)
 
 bench-experience: .venv/.dev ## experience against every fixed policy on the embedded model, in four orders
 	mkdir -p build
