@@ -19,7 +19,19 @@ kind = "compress"
 calibration = "pocket.json"
 lines = 1
 """
-ASK = ("calibrate", "pocket.json", "--pocket", "--lines", "1", "--probe", "so ", "--suffix", "so ")
+ASK = (
+    "calibrate",
+    "pocket.json",
+    "--pocket",
+    "--lines",
+    "1",
+    "--probe",
+    "so ",
+    "--probe-tokens",
+    "1",
+    "--suffix",
+    "so ",
+)
 
 
 async def test_writes_what_a_policy_reads(forethought: Forethought, tmp_path: Path) -> None:

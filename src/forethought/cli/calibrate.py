@@ -42,6 +42,7 @@ def calibrate(
         list[str] | None, typer.Option(help="Read the token after this; repeat it for more. \\n is a line's end.")
     ] = None,
     probe: Annotated[str, typer.Option(help="Asks for a trial answer; \\n is a line's end.")] = Watch().probe,
+    probe_tokens: Annotated[int, typer.Option(min=1, help="The most tokens of a trial answer.")] = Watch().probe_tokens,
     lines: Annotated[int, typer.Option(min=0, help="Lines after which a step ends, as in the policy.")] = Watch().lines,
     seed: Annotated[int, typer.Option(help="Which problems, and which thoughts.")] = 0,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="Sampling temperature.")] = 1.0,
@@ -63,7 +64,7 @@ def calibrate(
       forethought calibrate qwen.json --problems questions.jsonl --upstream http://127.0.0.1:11434/v1 -m qwen3
     """
     source = choose(pocket=pocket, gguf=gguf, upstream=upstream)
-    watch = Watch(_unescaped(probe), lines=lines, suffixes=tuple(map(_unescaped, suffix or SUFFIXES)))
+    watch = Watch(_unescaped(probe), probe_tokens, lines=lines, suffixes=tuple(map(_unescaped, suffix or SUFFIXES)))
     params = {"temperature": temperature, **({} if model is None else {"model": model})}
     plan = Plan(source, exam(problems, count, split=split, seed=seed), watch, params, seed, concurrency)
     found = detectors(asyncio.run(_traces(plan)), false_stops=false_stops)
